@@ -1,0 +1,1 @@
+"""The fold engine: affine maps, the rules they obey, plans, and their application."""

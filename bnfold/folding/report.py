@@ -1,0 +1,67 @@
+"""What a fold did, as data: Fold, Remaining, FoldReport."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Kind = Literal["batchnorm", "affine"]
+Outcome = Literal[
+    "pulled", "pushed", "split", "merged", "removed", "rectified", "rebased", "collapsed"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `fold` may do. `linear` names foreign operators ("domain::Op") that are linear."""
+
+    reparam: bool = False
+    aggressive: bool = False
+    freeze_inputs: bool = False
+    linear: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One map that is gone. `map` is its scope, position and name; `through` what it crossed."""
+
+    map: str
+    kind: Kind
+    outcome: Outcome
+    absorbed_by: tuple[str, ...] = ()
+    through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """One map that stays, with the reason's code and sentence and the node in the way."""
+
+    map: str
+    kind: Kind
+    code: str
+    sentence: str
+    blocker: str | None = None
+    unblock: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a model holds: nodes of all scopes, BatchNorms, and constant Mul/Add/Sub/Div."""
+
+    nodes: int
+    batchnorms: int
+    affine: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoldReport:
+    """Counts before and after, every map that folded, every BatchNorm that stays."""
+
+    before: Counts
+    after: Counts
+    folded: tuple[Fold, ...] = ()
+    remaining: tuple[Remaining, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON data."""
+        return asdict(self)
