@@ -40,13 +40,12 @@ def ints(name: str, *items: int) -> onnx.TensorProto:
 
 
 def node(
-    op: str, inputs: Sequence[str], outputs: Sequence[str] | str, **attrs: object
+    op: str, inputs: Sequence[str], outputs: Sequence[str] | str, /, **attrs: object
 ) -> onnx.NodeProto:
-    """`helper.make_node` that takes a single output as a str; attributes that are None are left out."""
+    """`helper.make_node` for one output as a str too; attributes that are None are left out."""
     outs = [outputs] if isinstance(outputs, str) else list(outputs)
-    return helper.make_node(
-        op, list(inputs), outs, **{k: v for k, v in attrs.items() if v is not None}
-    )
+    given = {k: v for k, v in attrs.items() if v is not None}
+    return helper.make_node(op, list(inputs), outs, **given)
 
 
 def randn(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> NDArray[np.float32]:
@@ -120,7 +119,7 @@ IR_OF_OPSET = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8
 def make_model(
     nodes: Iterable[onnx.NodeProto],
     inputs: Iterable[onnx.ValueInfoProto],
-    outputs: Iterable[onnx.ValueInfoProto],
+    outputs: Iterable[onnx.ValueInfoProto | str],
     initializers: Iterable[onnx.TensorProto] = (),
     *,
     opset: int = 17,
@@ -134,21 +133,26 @@ def make_model(
     """A model of these parts, the nodes in the order given.
 
     `ir=None` takes the IR version that fits the opset; IR 3 lists every initializer among the
-    inputs, as that version demands.
+    inputs, as that version demands. An output given as a bare name gets its inferred type.
     """
     if ir is None:
         ir = IR_OF_OPSET.get(opset, 10)
-    initializers, inputs = list(initializers), list(inputs)
+    initializers, inputs, outputs = list(initializers), list(inputs), list(outputs)
     if initializers_as_inputs or ir < 4:
         known = {i.name for i in inputs}
-        inputs += [
-            value(t.name, list(t.dims), t.data_type) for t in initializers if t.name not in known
-        ]
+        fresh = [t for t in initializers if t.name not in known]
+        inputs += [value(t.name, list(t.dims), t.data_type) for t in fresh]
+    typed = [onnx.ValueInfoProto(name=o) if isinstance(o, str) else o for o in outputs]
     graph = helper.make_graph(
-        list(nodes), name, inputs, list(outputs), initializers, value_info=list(value_info)
+        list(nodes), name, inputs, typed, initializers, value_info=list(value_info)
     )
     opsets = [helper.make_opsetid("", opset)]
     opsets += [helper.make_opsetid(domain, version) for domain, version in extra_opsets]
-    return helper.make_model(
+    model = helper.make_model(
         graph, opset_imports=opsets, ir_version=ir, functions=list(functions), producer_name="tests"
     )
+    if any(isinstance(o, str) for o in outputs):
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        del model.graph.output[:]
+        model.graph.output.extend(inferred.graph.output)
+    return model
