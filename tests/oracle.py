@@ -1,0 +1,336 @@
+"""The judge: float64 evaluation by onnx.reference, equivalence, and the count of what is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx.inliner import inline_local_functions
+from onnx.reference import ReferenceEvaluator
+
+from tests.kernels import NEW_OPS
+
+Feeds = Mapping[str, NDArray]
+# Unit roundoff: what one rounding to nearest may move a value by, relatively.
+ROUNDOFF = {
+    TensorProto.DOUBLE: 2.0**-53,
+    TensorProto.FLOAT: 2.0**-24,
+    TensorProto.FLOAT16: 2.0**-11,
+    TensorProto.BFLOAT16: 2.0**-8,
+}
+LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum")
+AFFINE = ("Mul", "Add", "Sub", "Div")
+DRAWS, MARGIN, FLOOR = 8, 16.0, 1e-9
+
+
+def graphs(model: ModelProto) -> Iterator[GraphProto | onnx.FunctionProto]:
+    """The graph, every nested body and every local function (with its bodies)."""
+    pending: list[GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    while pending:
+        graph = pending.pop()
+        yield graph
+        pending += [a.g for n in graph.node for a in n.attribute if a.type == AttributeProto.GRAPH]
+
+
+def _array(t: TensorProto) -> NDArray:
+    return numpy_helper.to_array(t)
+
+
+def _doubled(t: TensorProto) -> TensorProto:
+    if t.data_type not in ROUNDOFF:
+        return t
+    return numpy_helper.from_array(_array(t).astype(np.float64), t.name)
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> NDArray:
+    dense = np.zeros(int(np.prod(sparse.dims)), dtype=np.float64)
+    where = _array(sparse.indices)
+    if where.ndim == 2:
+        where = np.ravel_multi_index(tuple(where.T), tuple(sparse.dims))
+    dense[where] = _array(sparse.values)
+    return dense.reshape(tuple(sparse.dims))
+
+
+def _raise_node(node: NodeProto) -> None:
+    """Every float that the node spells out becomes a double."""
+    if node.op_type == "ConstantOfShape" and not node.attribute:
+        zero = numpy_helper.from_array(np.zeros(1))
+        node.attribute.append(onnx.helper.make_attribute("value", zero))
+    for a in node.attribute:
+        if a.type == AttributeProto.TENSOR:
+            a.t.CopyFrom(_doubled(a.t))
+        elif node.op_type == "Constant" and a.name in ("value_float", "value_floats"):
+            data = np.float64(a.f) if a.name == "value_float" else np.array(a.floats, np.float64)
+            a.CopyFrom(onnx.helper.make_attribute("value", numpy_helper.from_array(data)))
+        elif node.op_type == "Constant" and a.name == "sparse_value":
+            data = numpy_helper.from_array(_dense(a.sparse_tensor))
+            a.CopyFrom(onnx.helper.make_attribute("value", data))
+        elif (node.op_type, a.name) in (("Cast", "to"), ("EyeLike", "dtype")):
+            a.i = TensorProto.DOUBLE if a.i in ROUNDOFF else a.i
+
+
+def _captures(node: NodeProto) -> set[str]:
+    """Names a node reads, by itself or anywhere inside its bodies."""
+    names = set(node.input)
+    for a in node.attribute:
+        if a.type == AttributeProto.GRAPH:
+            names |= {o.name for o in a.g.output}
+            names.update(*map(_captures, a.g.node))
+    return names
+
+
+def _sort(graph: GraphProto) -> None:
+    """Into topological order, stable; the checker wants it, real files do not keep to it."""
+    made = {o for n in graph.node for o in n.output if o}
+    waiting, order, done = list(graph.node), [], set()
+    while waiting:
+        ready = [n for n in waiting if not (_captures(n) & made) - done]
+        assert ready, "the graph has a cycle"
+        first = ready[0]
+        waiting.remove(first)
+        order.append(first)
+        done.update(first.output)
+    copies = [NodeProto.FromString(n.SerializeToString()) for n in order]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def raised(model: ModelProto) -> ModelProto:
+    """The same function in float64: initializers, Constants, Cast targets, types; inlined."""
+    high = ModelProto()
+    high.CopyFrom(model)
+    if high.functions:
+        high = inline_local_functions(high)
+    for graph in graphs(high):
+        assert isinstance(graph, GraphProto)
+        for t in graph.initializer:
+            t.CopyFrom(_doubled(t))
+        for info in (*graph.input, *graph.output, *graph.value_info):
+            tensor = info.type.tensor_type
+            tensor.elem_type = (
+                TensorProto.DOUBLE if tensor.elem_type in ROUNDOFF else tensor.elem_type
+            )
+        for node in graph.node:
+            _raise_node(node)
+        _sort(graph)
+    return high
+
+
+def evaluate(high: ModelProto, feeds: Feeds) -> dict[str, NDArray]:
+    """All top-level tensors that nodes make, by name, of a raised model."""
+    names = {o for n in high.graph.node for o in n.output if o}
+    names |= {o.name for o in high.graph.output}
+    with np.errstate(all="ignore"):
+        runner = ReferenceEvaluator(high, new_ops=NEW_OPS)
+        found = runner.run(None, dict(feeds), intermediate=True)
+    return {k: v for k, v in found.items() if k in names}
+
+
+def feeds_for(
+    model: ModelProto, seed: int = 0, batch: int = 3, sizes: Mapping[str, int] | None = None
+) -> dict[str, NDArray]:
+    """Random inputs, in float64 where they are floats; `sizes` names dynamic sizes (else 6)."""
+    rng, sizes = np.random.default_rng(seed), dict(sizes or {})
+    given = {t.name for t in model.graph.initializer}
+    feeds: dict[str, NDArray] = {}
+    for info in model.graph.input:
+        if info.name in given:
+            continue
+        tensor, shape = info.type.tensor_type, []
+        for axis, d in enumerate(tensor.shape.dim):
+            unknown = batch if axis == 0 or d.dim_param == "N" else 6
+            shape.append(d.dim_value or sizes.get(d.dim_param, unknown))
+        if tensor.elem_type in ROUNDOFF:
+            feeds[info.name] = rng.standard_normal(shape)
+        else:
+            kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+            feeds[info.name] = rng.integers(0, 2, shape).astype(kind)
+    return feeds
+
+
+def is_dynamic(model: ModelProto) -> bool:
+    """Whether any input leaves a size open."""
+    dims = (d for i in model.graph.input for d in i.type.tensor_type.shape.dim)
+    return any(not d.HasField("dim_value") for d in dims)
+
+
+def _overrides(model: ModelProto, seed: int) -> dict[str, NDArray]:
+    """Other values for the initializers that callers may feed (IR >= 4, also inputs)."""
+    if model.ir_version < 4:
+        return {}
+    rng, inputs = np.random.default_rng(seed), {i.name for i in model.graph.input}
+    found = (t for t in model.graph.initializer if t.name in inputs and t.data_type in ROUNDOFF)
+    return {t.name: _array(t) * rng.uniform(0.5, 1.5, tuple(t.dims)) for t in found}
+
+
+def _key(t: TensorProto) -> tuple[object, ...]:
+    return t.data_type, tuple(t.dims), _array(t).tobytes()
+
+
+def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+    for graph in graphs(model):
+        yield from getattr(graph, "initializer", ())
+        for node in graph.node:
+            yield from (a.t for a in node.attribute if a.type == AttributeProto.TENSOR)
+
+
+def _slopes(model: ModelProto) -> Counter[tuple[str, str, float]]:
+    """Float attributes (always float32), with the operator they stand on."""
+    every = (n for g in graphs(model) for n in g.node)
+    return Counter((n.op_type, a.name, a.f) for n in every for a in n.attribute if a.type == 1)
+
+
+def jitters(original: ModelProto, folded: ModelProto) -> Callable[[int], ModelProto]:
+    """seed -> `folded` with each constant that is not the original's moved by one rounding.
+
+    A fold computes in float64 and rounds each constant once, so what it may change is what
+    moving each new constant by its unit roundoff, up or down at random, changes.
+    """
+    old, slopes = {_key(t) for t in _tensors(original)}, _slopes(original)
+
+    def draw(seed: int) -> ModelProto:
+        rng = np.random.default_rng(seed)
+        moved = ModelProto()
+        moved.CopyFrom(folded)
+        for t in _tensors(moved):
+            if t.data_type in ROUNDOFF and _key(t) not in old:
+                data = _array(t).astype(np.float64)
+                data = data * (1 + ROUNDOFF[t.data_type] * rng.choice([-1.0, 1.0], data.shape))
+                t.CopyFrom(numpy_helper.from_array(np.asarray(data), t.name))
+        high = raised(moved)
+        for node in (n for g in graphs(high) for n in g.node):
+            for a in node.attribute:
+                if a.type == AttributeProto.FLOAT and (node.op_type, a.name, a.f) not in slopes:
+                    a.f *= 1 + 2.0**-23 * rng.choice([-1.0, 1.0])
+        return high
+
+    return draw
+
+
+def _departure(want: NDArray, got: NDArray, allowed: NDArray) -> str | None:
+    """What is wrong with `got`, or None. NaN answers NaN, infinity the same infinity."""
+    if want.shape != got.shape or want.dtype.kind != got.dtype.kind:
+        return f"is {got.dtype}{got.shape}, was {want.dtype}{want.shape}"
+    if want.dtype.kind != "f":
+        return None if np.array_equal(want, got) else "integers differ"
+    with np.errstate(invalid="ignore"):
+        off = np.where(want == got, 0.0, np.abs(want - got))
+    off = np.where(np.isnan(want) & np.isnan(got), 0.0, off)
+    if (off <= allowed).all():
+        return None
+    worst = np.unravel_index(
+        np.nanargmax(np.where(np.isnan(off), np.inf, off - allowed)), off.shape
+    )
+    at = tuple(map(int, worst))
+    return f"off by {off[worst]:.3g} (allowed {allowed[worst]:.3g}) at {at} of {want[worst]:.6g}"
+
+
+def departures(
+    original: ModelProto, folded: ModelProto, feeds: Feeds, *, every_name: bool = False
+) -> dict[str, str]:
+    """name -> what is wrong, over outputs (or every name that both have), for these feeds.
+
+    Allowed per element: 16 times the root mean square of 8 jitters' effect (`jitters`), plus
+    1e-9 of the tensor's largest magnitude, for what float64 itself loses by the new order.
+    """
+    want, got = evaluate(raised(original), feeds), evaluate(raised(folded), feeds)
+    names = want.keys() & got.keys() if every_name else {o.name for o in original.graph.output}
+    draw, effect = jitters(original, folded), dict.fromkeys(names, np.float64(0))
+    for seed in range(DRAWS):
+        moved = evaluate(draw(seed), feeds)
+        for name in names:
+            if got[name].dtype.kind == "f":
+                with np.errstate(all="ignore"):
+                    effect[name] = effect[name] + (moved[name] - got[name]) ** 2 / DRAWS
+    wrong = {}
+    for name in sorted(names):
+        finite = want[name][np.isfinite(want[name])] if want[name].dtype.kind == "f" else ()
+        floor = FLOOR * np.abs(finite).max() if len(finite) else 0.0
+        allowed = np.nan_to_num(MARGIN * np.sqrt(effect[name]), posinf=0.0) + floor
+        found = _departure(want[name], got[name], np.broadcast_to(allowed, want[name].shape))
+        if found:
+            wrong[name] = found
+    return wrong
+
+
+def assert_equivalent(
+    original: ModelProto,
+    folded: ModelProto,
+    feeds: Feeds | None = None,
+    seed: int = 0,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    every_name: bool = False,
+) -> None:
+    """Equal in float64 but for one rounding of each new constant; batches 1 and 3 if dynamic."""
+    if feeds is not None:
+        trials = [{k: np.asarray(v) for k, v in feeds.items()}]
+    else:
+        batches = (1, 3) if is_dynamic(original) else (3,)
+        trials = [feeds_for(original, seed, b, sizes) for b in batches]
+        if over := _overrides(original, seed):
+            trials.append({**trials[-1], **over})
+    for trial in trials:
+        trial = {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in trial.items()}
+        wrong = departures(original, folded, trial, every_name=every_name)
+        assert not wrong, f"{wrong} for { ({k: v.shape for k, v in trial.items()}) }"
+
+
+def batchnorms(model: ModelProto) -> int:
+    """BatchNormalization nodes of the standard domain, in all scopes."""
+    every = (n for g in graphs(model) for n in g.node)
+    return sum(n.op_type == "BatchNormalization" and n.domain in ("", "ai.onnx") for n in every)
+
+
+def _constants(graph: GraphProto | onnx.FunctionProto, outer: frozenset[str]) -> frozenset[str]:
+    """Names whose value hangs on no graph input."""
+    known = set(outer) | {t.name for t in getattr(graph, "initializer", ())}
+    for n in graph.node:
+        if n.op_type == "Constant" or (n.input and all(i in known for i in n.input if i)):
+            known.update(n.output)
+    return frozenset(known)
+
+
+def _census(model: ModelProto) -> tuple[int, int, int]:
+    """Affine nodes by a constant, linear nodes, and bias Adds of a rank >= 3 MatMul."""
+    inferred = onnx.shape_inference.infer_shapes(model)
+    ranks = {
+        v.name: len(v.type.tensor_type.shape.dim)
+        for v in (*inferred.graph.value_info, *inferred.graph.output)
+        if v.type.tensor_type.HasField("shape")
+    }
+    affine = linear = biases = 0
+    pending = [(g, frozenset[str]()) for g in (model.graph, *model.functions)]
+    while pending:
+        graph, outer = pending.pop()
+        known = _constants(graph, outer)
+        products = {
+            n.output[0] for n in graph.node if n.op_type == "MatMul" and ranks.get(n.output[0]) != 2
+        }
+        for n in graph.node:
+            pending += [(a.g, known) for a in n.attribute if a.type == AttributeProto.GRAPH]
+            linear += n.op_type in LINEAR and n.output[0] not in known
+            fixed = [i in known for i in n.input]
+            if n.op_type in AFFINE and any(fixed) and not all(fixed):
+                affine += 1
+                biases += n.op_type == "Add" and n.input[fixed.index(False)] in products
+    return affine, linear, biases
+
+
+def affine_nodes(model: ModelProto) -> int:
+    """Mul, Add, Sub and Div with one constant operand, in all scopes."""
+    return _census(model)[0]
+
+
+def left(original: ModelProto, folded: ModelProto) -> int:
+    """BatchNorms + constant Mul/Add/Sub/Div in excess of the source's + linear nodes in excess.
+
+    The one allowance: the bias Add of a MatMul of rank 3 or more that had none.
+    """
+    (affine0, linear0, biases0), (affine, linear, biases) = _census(original), _census(folded)
+    granted = max(biases - biases0, 0)
+    return batchnorms(folded) + max(affine - affine0 - granted, 0) + max(linear - linear0, 0)
