@@ -1,0 +1,22 @@
+"""Read and write model files: containment, checks, external data, atomic output, provenance."""
+
+from bnfold.onnxfile.atomic import check_writable, replacing, same_file, write_text
+from bnfold.onnxfile.provenance import provenance, sha256_of, stamp
+from bnfold.onnxfile.reader import ModelFile, parse, read
+from bnfold.onnxfile.validator import validate
+from bnfold.onnxfile.writer import write
+
+__all__ = [
+    "ModelFile",
+    "check_writable",
+    "parse",
+    "provenance",
+    "read",
+    "replacing",
+    "same_file",
+    "sha256_of",
+    "stamp",
+    "validate",
+    "write",
+    "write_text",
+]

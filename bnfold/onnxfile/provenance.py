@@ -1,0 +1,63 @@
+"""Where a folded model comes from: four metadata properties, without time, host or path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import onnx
+
+from bnfold.onnxfile.outline import dense_tensors, outline
+from bnfold.onnxfile.writer import serialized
+
+PREFIX = "pkg.bnfold."
+
+
+def sha256_of(model: onnx.ModelProto) -> str:
+    """The SHA-256 of the model's deterministic serialisation.
+
+    A model larger than one message is hashed without its raw data, then that data in order.
+    """
+    message = serialized(model)
+    if message is not None:
+        return hashlib.sha256(message).hexdigest()
+    digest = hashlib.sha256(serialized(outline(model, _without_raw)) or b"")
+    for tensor in dense_tensors(model):
+        digest.update(tensor.raw_data)
+    return digest.hexdigest()
+
+
+def stamp(
+    model: onnx.ModelProto, source_sha256: str, folded: int, options: Mapping[str, object]
+) -> None:
+    """Write the provenance into `model`, in place of an older one."""
+    wanted = {
+        "version": version("bnfold"),
+        "source_sha256": source_sha256,
+        "folded": str(folded),
+        "options": json.dumps(dict(options), sort_keys=True, separators=(",", ":")),
+    }
+    present = {entry.key: entry for entry in model.metadata_props}
+    for key, value in wanted.items():
+        entry = present.get(PREFIX + key) or model.metadata_props.add(key=PREFIX + key)
+        entry.value = value
+
+
+def provenance(model: onnx.ModelProto) -> dict[str, str]:
+    """What `stamp` wrote, without the prefix; empty for a model that bnfold did not fold."""
+    return {
+        entry.key.removeprefix(PREFIX): entry.value
+        for entry in model.metadata_props
+        if entry.key.startswith(PREFIX)
+    }
+
+
+def _without_raw(source: onnx.TensorProto, target: onnx.TensorProto) -> None:
+    if not source.HasField("raw_data"):
+        target.CopyFrom(source)
+        return
+    target.name = source.name
+    target.data_type = source.data_type
+    target.dims.extend(source.dims)

@@ -1,0 +1,96 @@
+"""Read a model file whole: bytes, hash, external data, checks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from bnfold.errors import ModelError, UsageError
+from bnfold.onnxfile.external import resolve
+from bnfold.onnxfile.validator import located, validate
+from bnfold.show import show
+
+LARGEST_MESSAGE = (1 << 31) - 1  # protobuf's limit for one message
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A sound model. `sha256` is of the file's bytes; `external`: it had data files."""
+
+    model: onnx.ModelProto
+    path: Path
+    sha256: str
+    data_files: tuple[Path, ...] = ()
+
+    @property
+    def external(self) -> bool:
+        """True where weights lay in other files; in `model` they are in memory."""
+        return bool(self.data_files)
+
+
+def read(path: str | os.PathLike[str]) -> ModelFile:
+    """The model at `path`, checked, its external data in memory.
+
+    Raises:
+        UsageError: the file is missing, or is a folder.
+        ModelError: not ONNX, truncated, not sound, or its external data is unsafe or missing.
+    """
+    file = Path(path)
+    data = _bytes_of(file)
+    where = show(file, 300)
+    with located(where):
+        model = parse(data)
+        digest = hashlib.sha256(data).hexdigest()
+        del data
+        files = resolve(model, file)
+    validate(model, where)
+    return ModelFile(model, file, digest, files)
+
+
+def parse(data: bytes, where: str | None = None) -> onnx.ModelProto:
+    """The message that `data` holds, not yet checked.
+
+    Raises:
+        ModelError: no ONNX message, or not the whole of one.
+    """
+    with located(where):
+        if not data:
+            raise ModelError("the file is empty")
+        if data.startswith(b"version https://git-lfs"):
+            raise ModelError("this is a Git LFS pointer, not the model", hint="git lfs pull")
+        try:
+            model: onnx.ModelProto = onnx.ModelProto.FromString(data)
+        except DecodeError as error:
+            raise ModelError(
+                "this is not an ONNX file, or it is truncated",
+                hint="export or download it again, and compare its size",
+            ) from error
+        if not model.ir_version and not model.HasField("graph"):
+            raise ModelError("this is not an ONNX file")
+        return model
+
+
+def _bytes_of(file: Path) -> bytes:
+    where = show(file, 300)
+    try:
+        found = file.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise UsageError("this is a folder, not a model file", where=where)
+        if not stat.S_ISREG(found.st_mode):
+            raise UsageError("this is not a regular file", where=where)
+        if found.st_size > LARGEST_MESSAGE:
+            raise ModelError(
+                "an ONNX file ends at 2 GB", where=where, hint="keep the weights as external data"
+            )
+        return file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError("there is no such file", where=where) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelError(f"the file cannot be read: {show(reason)}", where=where) from error

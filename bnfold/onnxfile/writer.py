@@ -1,0 +1,127 @@
+"""Write a model: one file, or a file and the data file that it names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError, EncodeError
+
+from bnfold.errors import ModelError
+from bnfold.onnxfile.atomic import replacing
+from bnfold.onnxfile.outline import dense_tensors, outline, tensors
+
+_SMALLEST = 1024  # bytes: a tensor below it stays in the model
+_PAGE = 4096  # runtimes map tensors that begin at a page
+
+
+def write(
+    model: onnx.ModelProto, path: str | os.PathLike[str], *, external: bool = False
+) -> tuple[Path, ...]:
+    """Write `model` whole or not at all; answers the files written, the model first.
+
+    Weights go to `<stem>-<sha256[:12]>.data` beside it where `external` asks for it or one
+    message cannot hold them. At every moment the model on disk names a complete data file.
+
+    Raises:
+        DataError: it cannot be written.
+        UsageError: `path` is a folder.
+    """
+    target = Path(path)
+    stale = _own_data_files(target)
+    message = None if external else serialized(model)
+    data = None
+    if message is None:
+        message, data = _write_data(model, target)
+    with replacing(target) as file:
+        file.write(message)
+    for old in stale - {data}:
+        with suppress(OSError):
+            old.unlink()
+    return (target, data) if data else (target,)
+
+
+def serialized(model: onnx.ModelProto) -> bytes | None:
+    """The model's bytes, deterministic; None where one message cannot hold them (2 GB)."""
+    try:
+        return bytes(model.SerializeToString(deterministic=True))
+    except (EncodeError, ValueError):
+        return None
+
+
+def _write_data(model: onnx.ModelProto, target: Path) -> tuple[bytes, Path | None]:
+    """Write the data file; answers the message that names it, which is not yet written."""
+    digest = hashlib.sha256()
+    for piece in _layout(model):
+        digest.update(piece)
+    real = Path(os.path.realpath(target))
+    data = real.with_name(f"{real.stem}-{digest.hexdigest()[:12]}.data")
+    offset = 0
+
+    def name_place(source: onnx.TensorProto, shell: onnx.TensorProto) -> None:
+        nonlocal offset
+        length = len(source.raw_data)
+        if length < _SMALLEST:
+            shell.CopyFrom(source)
+            return
+        offset += -offset % _PAGE
+        _refer(source, shell, {"location": data.name, "offset": offset, "length": length})
+        offset += length
+
+    message = serialized(outline(model, name_place))
+    if message is None:
+        raise ModelError("without its weights the model is still larger than 2 GB")
+    if not offset:
+        return message, None
+    with replacing(data) as file:
+        for piece in _layout(model):
+            file.write(piece)
+    return message, data
+
+
+def _layout(model: onnx.ModelProto) -> Iterator[bytes]:
+    """The data file's bytes: each tensor `outline` reaches, beginning at a page."""
+    size = 0
+    for tensor in dense_tensors(model):
+        raw = tensor.raw_data
+        if len(raw) >= _SMALLEST:
+            yield b"\0" * (-size % _PAGE)
+            yield raw
+            size += -size % _PAGE + len(raw)
+
+
+def _refer(source: onnx.TensorProto, shell: onnx.TensorProto, entries: dict[str, object]) -> None:
+    """Everything of `source` but its bytes, and where they lie."""
+    shell.name = source.name
+    shell.data_type = source.data_type
+    shell.dims.extend(source.dims)
+    shell.doc_string = source.doc_string
+    shell.metadata_props.extend(source.metadata_props)
+    shell.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in entries.items():
+        shell.external_data.add(key=key, value=str(value))
+
+
+def _own_data_files(target: Path) -> set[Path]:
+    """Data files in our naming that the model now at `target` names: its replacement ends them."""
+    real = Path(os.path.realpath(target))
+    pattern = re.compile(re.escape(real.stem) + r"-[0-9a-f]{12}\.data")
+    try:
+        files = {name for name in os.listdir(real.parent) if pattern.fullmatch(name)}
+        if not files or not real.is_file():
+            return set()
+        old = onnx.ModelProto.FromString(real.read_bytes())
+    except (OSError, DecodeError):
+        return set()
+    named = {
+        entry.value
+        for tensor in tensors(old)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return {real.parent / name for name in files & named}
