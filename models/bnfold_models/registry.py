@@ -1,0 +1,56 @@
+"""The networks by name: one literal table."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from bnfold.errors import UsageError
+from bnfold_models.digits import digits
+from bnfold_models.mlp import mnist_mlp, mnist_mlp_bn
+from bnfold_models.mobilenet import mobilenet_small
+from bnfold_models.preact import preact8
+from bnfold_models.resnet import resnet8, resnet20
+from bnfold_models.vgg import vgg_small
+
+Factory = Callable[[int, int, tuple[int, int]], nn.Module]
+
+MODELS: Mapping[str, Factory] = {
+    "digits": digits,
+    "mnist-mlp": mnist_mlp,
+    "mnist-mlp-bn": mnist_mlp_bn,
+    "mobilenet-small": mobilenet_small,
+    "preact8": preact8,
+    "resnet8": resnet8,
+    "resnet20": resnet20,
+    "vgg-small": vgg_small,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every name that `create` takes, sorted."""
+    return tuple(sorted(MODELS))
+
+
+def nearest(name: str) -> str:
+    """The names most like `name` for a hint, or all of them."""
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+    return f"did you mean {', '.join(near)}?" if near else f"known models: {', '.join(names())}"
+
+
+def create(
+    name: str, *, classes: int = 10, channels: int = 1, size: tuple[int, int] = (28, 28)
+) -> nn.Module:
+    """A fresh network, drawn from torch's global generator, for (N, channels, *size) images.
+
+    Raises:
+        UsageError: no network has this name, or a count is below one.
+    """
+    factory = MODELS.get(name)
+    if factory is None:
+        raise UsageError(f"unknown model '{name}'", hint=nearest(name))
+    if min(classes, channels, *size) < 1:
+        raise UsageError(f"model '{name}': classes, channels and sizes must be at least 1")
+    return factory(classes, channels, size)
