@@ -1,0 +1,121 @@
+"""`compute`: one operator of the default domain, at one opset version, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from bnfold.ops64.call import Array, Call, Kernel, Unsupported, as_tuple, raised
+
+
+@cache
+def kernels() -> Mapping[str, Kernel]:
+    """All numpy kernels by operator; the families are loaded at the first call."""
+    from bnfold.ops64 import (
+        activations,
+        convolution,
+        elementwise,
+        indexing,
+        linear,
+        making,
+        movement,
+        norms,
+        pooling,
+        quantised,
+        recurrent,
+        reductions,
+        resize,
+    )
+
+    families = (
+        activations,
+        convolution,
+        elementwise,
+        indexing,
+        linear,
+        making,
+        movement,
+        norms,
+        pooling,
+        quantised,
+        recurrent,
+        reductions,
+        resize,
+    )
+    merged: dict[str, Kernel] = {}
+    for family in families:
+        twice = merged.keys() & family.KERNELS.keys()
+        assert not twice, f"kernels defined twice: {twice}"
+        merged.update(family.KERNELS)
+    return merged
+
+
+def compute(
+    op_type: str,
+    version: int,
+    inputs: Sequence[Array | None],
+    attributes: Mapping[str, object],
+    outputs: int = 1,
+    *,
+    types: Sequence[int] = (),
+) -> tuple[Array, ...]:
+    """The outputs of one operator of the default ONNX domain, floats in float64.
+
+    Args:
+        op_type: the operator, as "Conv".
+        version: the opset version that the model imports.
+        inputs: one array an input, None where it is absent; any float is raised to float64.
+        attributes: Python values: int, float, str, sequences of them, arrays for tensors.
+        outputs: how many outputs the node names.
+        types: ONNX element types of the inputs, where the arrays do not tell them. Cast rounds
+            where its target is narrower than `types[0]` (always, if that is unknown); CastLike
+            needs `types[1]` for floats; QuantizeLinear needs `types[2]` for 4 bit integers.
+
+    Raises:
+        Unsupported: nothing computes this operator in float64.
+        ValueError: inputs or attributes do not fit the operator.
+    """
+    wide = tuple(None if value is None else raised(np.asarray(value)) for value in inputs)
+    call = Call(op_type, version, wide, attributes, outputs, tuple(types))
+    return run(call, kernels().get(op_type))
+
+
+def run(call: Call, kernel: Kernel | None) -> tuple[Array, ...]:
+    """One kernel's outputs, or those of onnx's reference where there is no kernel."""
+    if kernel is None:
+        from bnfold.ops64.fallback import reference
+
+        return reference(call)
+    values = as_tuple(kernel(call))
+    return tuple(raised(np.asarray(value)) for value in values)
+
+
+def attribute_values(node: Any) -> dict[str, Any]:
+    """A NodeProto's attributes as `compute` takes them; tensors become arrays, graphs stay.
+
+    Raises:
+        Unsupported: an attribute of a type that no operator of ours has.
+    """
+    return {attribute.name: attribute_value(attribute) for attribute in node.attribute}
+
+
+def attribute_value(attribute: Any) -> Any:
+    """One AttributeProto's value."""
+    from onnx import helper, numpy_helper
+
+    value = helper.get_attribute_value(attribute)
+    if attribute.type == attribute.TENSOR:
+        return numpy_helper.to_array(value)
+    if attribute.type == attribute.STRING:
+        return value.decode("utf-8", "replace")
+    if attribute.type == attribute.STRINGS:
+        return [text.decode("utf-8", "replace") for text in value]
+    if attribute.type in (attribute.FLOATS, attribute.INTS):
+        return list(value)
+    return value
+
+
+__all__ = ["Unsupported", "attribute_value", "attribute_values", "compute", "kernels", "run"]
