@@ -97,10 +97,10 @@ def _layout(model: onnx.ModelProto) -> Iterator[bytes]:
 
 def _refer(source: onnx.TensorProto, shell: onnx.TensorProto, entries: dict[str, object]) -> None:
     """Everything of `source` but its bytes, and where they lie."""
-    shell.name = source.name
-    shell.data_type = source.data_type
+    for field in ("name", "data_type", "doc_string"):
+        if source.HasField(field):
+            setattr(shell, field, getattr(source, field))
     shell.dims.extend(source.dims)
-    shell.doc_string = source.doc_string
     shell.metadata_props.extend(source.metadata_props)
     shell.data_location = onnx.TensorProto.EXTERNAL
     for key, value in entries.items():
