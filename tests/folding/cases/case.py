@@ -9,9 +9,13 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
+from bnfold.folding.reasons import Reason
 from tests.net import Net
 
 Build = Callable[[Net, str], str]
+ANY = tuple(sorted(reason.code for reason in Reason))
+# Up or down there is an operator, or the model's edge, that nothing affine crosses.
+EDGE = ("nonlinear-neighbours", "value-used-elsewhere")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Case:
     outcome: str | None = None  # that some fold must report
     feeds: Mapping[str, NDArray] | None = None
     sizes: Mapping[str, int] | None = None
+    exact: bool = False  # an `either` row that exact algebra does fold
+    unsorted: bool = False  # the checker refuses nothing but the order
 
 
 def case(net: Net, *codes: str, **more: Any) -> Case:

@@ -1,0 +1,87 @@
+"""Each row of `cases/`: folded whole or for a stated reason, and in either case equal."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import bnfold
+from bnfold.folding.reasons import Reason
+from tests.folding.cases.case import Case
+from tests.oracle import (
+    affine_nodes,
+    assert_equivalent,
+    batchnorms,
+    evaluate,
+    feeds_for,
+    left,
+    raised,
+)
+
+FILES = sorted(p.stem for p in Path(__file__).with_name("cases").glob("*.py"))
+MODULES = [importlib.import_module(f"tests.folding.cases.{f}") for f in FILES if f != "case"]
+CASES: list[Case] = [row for module in MODULES for row in module.ROWS]
+CODES = {reason.code for reason in Reason}
+every_case = pytest.mark.parametrize("row", CASES, ids=[row.id for row in CASES])
+
+
+def test_ids_are_unique() -> None:
+    ids = [row.id for row in CASES]
+    assert sorted(set(ids)) == sorted(ids)
+
+
+@every_case
+def test_row_is_a_model(row: Case) -> None:
+    """The checker takes it, and ONNX Runtime, where it has the kernels, sees what we see."""
+    ort = pytest.importorskip("onnxruntime")
+    if not row.unsorted:
+        onnx.checker.check_model(row.model, full_check=True)
+    feeds = row.feeds or feeds_for(row.model, sizes=row.sizes)
+    want = evaluate(raised(row.model), feeds)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(
+            row.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as refusal:
+        pytest.skip(f"ONNX Runtime: {str(refusal)[:80]}")
+    kinds = {i.name: i.type.tensor_type.elem_type for i in row.model.graph.input}
+    cast = {
+        k: np.asarray(v).astype(onnx.helper.tensor_dtype_to_np_dtype(kinds[k]))
+        for k, v in feeds.items()
+    }
+    names = [o.name for o in row.model.graph.output]
+    for name, got in zip(names, session.run(names, cast), strict=True):
+        true = want[name]
+        assert got.shape == true.shape
+        near = 2e-2 if got.dtype == np.float16 else 2e-4
+        reach = np.abs(true[np.isfinite(true)]).max(initial=0) if true.dtype.kind == "f" else 0
+        np.testing.assert_allclose(got.astype(true.dtype), true, rtol=near, atol=near * reach)
+
+
+@every_case
+def test_row_folds(row: Case) -> None:
+    result = bnfold.fold(row.model)
+    assert_equivalent(row.model, result.model, row.feeds, sizes=row.sizes, every_name=True)
+    stayed = [r for r in result.report.remaining if r.kind == "batchnorm"]
+    assert len(stayed) == batchnorms(result.model)
+    assert {r.code for r in result.report.remaining} <= CODES
+    remains = left(row.model, result.model)
+    if row.codes is None:
+        assert remains == 0, f"{remains} left: {result.report.remaining}"
+    else:
+        assert remains == len(stayed), "a BatchNorm became something else, and no fewer nodes"
+    if row.codes:
+        assert stayed or row.stay == 0, f"folded: {result.report.folded}"
+        assert row.stay in (None, len(stayed))
+        assert {r.code for r in stayed} <= row.codes, result.report.remaining
+    if row.affine is not None:
+        assert affine_nodes(result.model) <= row.affine, result.report.remaining
+    if row.outcome:
+        assert row.outcome in {f.outcome for f in result.report.folded}
