@@ -1,1 +1,35 @@
-"""TODO by its owner."""
+"""Training: `train(TrainConfig(...)) -> Run`, `calibrate`, `evaluate_torch`; needs torch."""
+
+from bnfold.training.calibration import Calibration, calibrate
+from bnfold.training.checkpoint import Checkpoint
+from bnfold.training.checkpoint import load as load_checkpoint
+from bnfold.training.config import KEYS, PRESETS, TrainConfig, override, preset
+from bnfold.training.data import NAMES as DATA_NAMES
+from bnfold.training.data import Dataset
+from bnfold.training.data import load as load_data
+from bnfold.training.evaluation import Evaluation, evaluate_torch
+from bnfold.training.metrics import StepMetrics
+from bnfold.training.run import Run, train
+from bnfold.training.signals import Interrupted, Terminated
+
+__all__ = [
+    "DATA_NAMES",
+    "KEYS",
+    "PRESETS",
+    "Calibration",
+    "Checkpoint",
+    "Dataset",
+    "Evaluation",
+    "Interrupted",
+    "Run",
+    "StepMetrics",
+    "Terminated",
+    "TrainConfig",
+    "calibrate",
+    "evaluate_torch",
+    "load_checkpoint",
+    "load_data",
+    "override",
+    "preset",
+    "train",
+]

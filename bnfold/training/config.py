@@ -1,0 +1,184 @@
+"""What a run is asked to do: one frozen record, named presets, KEY=VALUE overrides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from bnfold.errors import UsageError
+
+SCHEMA = "bnfold.config/1"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """A training run. `steps` > 0 sets the length instead of `epochs`; `lr` is the peak rate."""
+
+    model: str = "digits"  # a name of bnfold_models, or package.module:callable
+    data: str = "digits"  # a name, or a folder of idx files
+    out: str | None = None  # the run folder; default runs/MODEL-DATA
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    epochs: int = 20
+    steps: int = 0
+    batch: int = 64
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    decay_norms: bool = False  # L2 on gamma, beta and biases too
+    schedule: Literal["cosine", "exponential", "step", "constant"] = "cosine"
+    warmup: float = 0.1  # the share of all steps in which the rate climbs to its peak
+    decay: float = 0.94  # exponential and step: the factor ...
+    decay_epochs: float = 1.0  # ... and how often it applies
+    label_smoothing: float = 0.0
+    shift: int = 0  # augmentation: each image moved by up to so many pixels
+    binarize: bool = False  # pixels thresholded at one half (paper, 4.1)
+    precision: Literal["float32", "bfloat16"] = "float32"  # BatchNorm stays in float32
+    estimator: Literal["pooled", "paper", "moving"] = "pooled"
+    calibration_batches: int = 100
+    log_every: int = 10
+    save_every: int = 5  # epochs between checkpoints and held-out accuracies
+    keep: int = 2  # checkpoints kept beside the best
+
+    def folder(self) -> Path:
+        """The run folder, given or by default."""
+        data = Path(self.data).name or "data"
+        return (
+            Path(self.out) if self.out else Path("runs") / f"{self.model}-{data}".replace(":", "-")
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data, as config.json holds it."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+PRESETS: Mapping[str, TrainConfig] = {
+    "digits": TrainConfig(model="digits", data="digits", epochs=20, shift=1),
+    "mnist": TrainConfig(
+        model="resnet8", data="mnist", epochs=4, batch=128, shift=2, save_every=1, log_every=50
+    ),
+    "fashion-mnist": TrainConfig(
+        model="resnet8", data="fashion-mnist", epochs=10, batch=128, shift=2, log_every=50
+    ),
+    # section 4.1: 50,000 steps of 60 binary images, plain SGD; the rate is not in the paper
+    "mnist-paper": TrainConfig(
+        model="mnist-mlp-bn", data="mnist", steps=50_000, batch=60, lr=0.1, momentum=0.0,
+        nesterov=False, weight_decay=0.0, schedule="constant", warmup=0.0, binarize=True,
+        log_every=100,
+    ),
+}  # fmt: skip
+_TYPES = get_type_hints(TrainConfig)
+KEYS: tuple[str, ...] = tuple(f.name for f in fields(TrainConfig))
+
+
+def preset(name: str) -> TrainConfig:
+    """A named starting point.
+
+    Raises:
+        UsageError: there is no preset of this name.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"unknown preset '{name}'", hint=_nearest(name, PRESETS))
+    return PRESETS[name]
+
+
+def override(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
+    """The config with KEY=VALUE settings applied; every bad one is reported at once.
+
+    Raises:
+        UsageError: a setting is not KEY=VALUE, or a key or value is not right.
+    """
+    wrong: list[str] = []
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            wrong.append(f"'{setting}' is not KEY=VALUE")
+        elif key not in _TYPES:
+            wrong.append(f"unknown key '{key}' ({_nearest(key, KEYS)})")
+        else:
+            try:
+                values[key] = _parse(_TYPES[key], text)
+            except ValueError as cause:
+                wrong.append(f"{key}={text}: {cause}")
+    if wrong:
+        raise UsageError("; ".join(wrong), hint=f"keys: {', '.join(KEYS)}")
+    return validated(replace(config, **values))
+
+
+def validated(config: TrainConfig) -> TrainConfig:
+    """The config itself, if every number lies where it must.
+
+    Raises:
+        UsageError: naming every value that does not.
+    """
+    rules = {
+        "epochs or steps must be positive": config.epochs > 0 or config.steps > 0,
+        "batch must be at least 2": config.batch >= 2,
+        "lr must be positive": config.lr > 0,
+        "momentum must lie in [0, 1)": 0 <= config.momentum < 1,
+        "nesterov needs momentum": not config.nesterov or config.momentum > 0,
+        "weight_decay must not be negative": config.weight_decay >= 0,
+        "warmup must lie in [0, 1)": 0 <= config.warmup < 1,
+        "decay must lie in (0, 1]": 0 < config.decay <= 1,
+        "decay_epochs must be positive": config.decay_epochs > 0,
+        "label_smoothing must lie in [0, 1)": 0 <= config.label_smoothing < 1,
+        "shift must not be negative": config.shift >= 0,
+        "steps and seed must not be negative": config.steps >= 0 and config.seed >= 0,
+        "calibration_batches, log_every, save_every, keep must be positive": min(
+            config.calibration_batches, config.log_every, config.save_every, config.keep
+        ) > 0,
+    }  # fmt: skip
+    for key, kind in _TYPES.items():
+        if get_origin(kind) is Literal:
+            allowed = get_args(kind)
+            rules[f"{key} must be one of {', '.join(allowed)}"] = getattr(config, key) in allowed
+    wrong = [rule for rule, holds in rules.items() if not holds]
+    if wrong:
+        raise UsageError("; ".join(wrong))
+    return config
+
+
+def from_dict(data: Mapping[str, Any]) -> TrainConfig:
+    """The config that `to_dict` wrote.
+
+    Raises:
+        ValueError: it is of another schema, or has other keys.
+    """
+    if data.get("schema") != SCHEMA:
+        raise ValueError(f"schema {data.get('schema')!r} is not {SCHEMA!r}")
+    values = {key: value for key, value in data.items() if key != "schema"}
+    try:
+        return validated(TrainConfig(**values))
+    except (TypeError, UsageError) as cause:
+        raise ValueError(str(cause)) from cause
+
+
+def _parse(kind: Any, text: str) -> Any:
+    """The text as a value of the field's type."""
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            raise ValueError(f"not one of {', '.join(get_args(kind))}")
+        return text
+    if kind is bool:
+        answers = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() not in answers:
+            raise ValueError("not true or false")
+        return answers[text.lower()]
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"not {'a whole' if kind is int else 'a'} number") from None
+    return None if NoneType in get_args(kind) and text == "" else text
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = tuple(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else f"one of {', '.join(known)}"

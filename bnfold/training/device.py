@@ -1,0 +1,33 @@
+"""Where torch computes, and what it lacks."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from bnfold.errors import EnvironmentLacks, UsageError
+
+
+def select(name: str = "auto") -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` means here; `auto` takes CUDA where there is some.
+
+    Raises:
+        UsageError: another name.
+        EnvironmentLacks: CUDA is asked for and torch has none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device '{name}'", hint="one of auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = f"no usable GPU for CUDA {built}" if built else "this torch is built without CUDA"
+        raise EnvironmentLacks(f"no CUDA device: {why}", hint="--device cpu, or see bnfold doctor")
+    return torch.device(name)
+
+
+def placed(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on the device: channels last on CUDA, whose kernels want it, else contiguous."""
+    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    model.to(memory_format=layout)  # type: ignore[call-overload]
+    return model.to(device)

@@ -1,0 +1,32 @@
+"""One run a folder: an advisory lock that dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bnfold.errors import DataError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run folder, made if it is not there.
+
+    Raises:
+        DataError: another process holds it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as cause:
+        raise DataError(f"cannot use run folder: {cause.strerror}", where=str(folder)) from cause
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as cause:
+            raise DataError(
+                "run folder is locked", where=str(folder), hint="another run writes into it"
+            ) from cause
+        yield

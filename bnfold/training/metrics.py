@@ -1,0 +1,67 @@
+"""What a run reports as it goes: one record, one JSON line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bnfold.errors import DataError
+from bnfold.onnxfile import write_text
+
+
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """Means over the steps since the record before; `step` counts finished steps.
+
+    `accuracy` is that of the training batches, `held_out` that of the held-out split where this
+    step measured it; `images_per_s` in images a second, `data_wait` the share of time spent on
+    making batches, `gpu_mem` the peak in bytes on CUDA.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    accuracy: float
+    lr: float
+    images_per_s: float
+    data_wait: float
+    held_out: float | None = None
+    gpu_mem: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data, without what was not measured."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def append(path: Path, record: StepMetrics) -> None:
+    """Add one line.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record.to_dict()) + "\n")
+    except OSError as cause:
+        raise DataError(f"cannot write metrics: {cause.strerror}", where=str(path)) from cause
+
+
+def cut(path: Path, step: int) -> None:
+    """Drop the lines after a step, and a half-written one: what resuming does again.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    if not path.is_file():
+        return
+    kept: list[str] = []
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            continue
+    write_text(path, "".join(kept))
