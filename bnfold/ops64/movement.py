@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bnfold.ops64.call import Array, Call, Kernel, Result, axes_of, axis_of
+from bnfold.ops64.call import Array, Call, Kernel, Result, Unsupported, axes_of, axis_of
 
 
 def _identity(call: Call) -> Result:
@@ -20,7 +20,7 @@ def _dropout(call: Call) -> Result:
     training = call.get(2)
     ratio = call.get(1)
     if training is not None and bool(training) and (ratio is None or float(ratio) != 0.0):
-        raise ValueError("Dropout in training mode has no determined value")
+        raise Unsupported("Dropout in training mode")
     return x, np.ones(x.shape, dtype=np.bool_)
 
 

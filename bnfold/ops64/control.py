@@ -1,0 +1,104 @@
+"""If, Loop and Scan: bodies run by the evaluator that owns them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from bnfold.ops64.call import Unsupported
+from bnfold.ops64.element_types import Value
+from bnfold.ops64.program import Program, Step
+
+
+class Runner(Protocol):
+    """Whoever can run a subgraph."""
+
+    def body(self, program: Program, given: list[Value], outer: Any) -> list[Value]:
+        """The subgraph's outputs."""
+
+
+def run(
+    runner: Runner,
+    step: Step,
+    attributes: Mapping[str, Any],
+    inputs: tuple[Value | None, ...],
+    outer: Any,
+) -> list[Value]:
+    """The outputs of a node that has subgraphs.
+
+    Raises:
+        Unsupported: it is none of If, Loop, Scan (opset 9 and later).
+    """
+    if step.op_type == "If":
+        condition = inputs[0]
+        assert condition is not None
+        branch = "then_branch" if bool(condition.array.reshape(-1)[0]) else "else_branch"
+        return runner.body(step.bodies[branch], [], outer)
+    if step.op_type == "Loop":
+        return _loop(runner, step.bodies["body"], inputs, outer)
+    if step.op_type == "Scan" and outer[1] >= 9:
+        return _scan(runner, step.bodies["body"], attributes, inputs, outer)
+    raise Unsupported(step.op_type)
+
+
+def _loop(
+    runner: Runner, body: Program, inputs: tuple[Value | None, ...], outer: Any
+) -> list[Value]:
+    """Body: (iteration, condition, *state) -> (condition, *state, *scanned)."""
+    limit, condition = inputs[0], inputs[1]
+    count = None if limit is None else int(limit.array.reshape(-1)[0])
+    going = True if condition is None else bool(condition.array.reshape(-1)[0])
+    state = [value for value in inputs[2:] if value is not None]
+    scanned: list[list[Value]] = [[] for _ in range(len(body.outputs) - 1 - len(state))]
+    turn = 0
+    while going and (count is None or turn < count):
+        given = [Value(np.array(turn), 7), Value(np.array(going), 9), *state]
+        results = runner.body(body, given, outer)
+        going = bool(results[0].array.reshape(-1)[0])
+        state = results[1 : 1 + len(state)]
+        for collected, value in zip(scanned, results[1 + len(state) :], strict=True):
+            collected.append(value)
+        turn += 1
+    return [*state, *(_stacked(values, 0) for values in scanned)]
+
+
+def _stacked(values: list[Value], axis: int) -> Value:
+    if not values:  # no turn was made: the shape of one value is unknown
+        return Value(np.zeros(0), 1)
+    return Value(np.stack([value.array for value in values], axis=axis), values[0].type)
+
+
+def _scan(
+    runner: Runner,
+    body: Program,
+    attributes: Mapping[str, Any],
+    inputs: tuple[Value | None, ...],
+    outer: Any,
+) -> list[Value]:
+    """Body: (*state, *slices) -> (*state, *slices), along the scanned axes."""
+    every = [value for value in inputs if value is not None]
+    width = int(attributes["num_scan_inputs"])
+    state, sources = every[: len(every) - width], every[len(every) - width :]
+    axes = list(attributes.get("scan_input_axes", [0] * width))
+    backward = list(attributes.get("scan_input_directions", [0] * width))
+    outs = len(body.outputs) - len(state)
+    out_axes = list(attributes.get("scan_output_axes", [0] * outs))
+    out_backward = list(attributes.get("scan_output_directions", [0] * outs))
+    length = sources[0].array.shape[axes[0]]
+    scanned: list[list[Value]] = [[] for _ in range(outs)]
+    for turn in range(length):
+        slices = [
+            Value(np.take(source.array, length - 1 - turn if back else turn, axis), source.type)
+            for source, axis, back in zip(sources, axes, backward, strict=True)
+        ]
+        results = runner.body(body, [*state, *slices], outer)
+        state = results[: len(state)]
+        for collected, value in zip(scanned, results[len(state) :], strict=True):
+            collected.append(value)
+    for collected, back in zip(scanned, out_backward, strict=True):
+        if back:
+            collected.reverse()
+    joined = [_stacked(v, axis) for v, axis in zip(scanned, out_axes, strict=True)]
+    return [*state, *joined]
