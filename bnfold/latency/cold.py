@@ -1,0 +1,105 @@
+"""A model's first moments, in a process of its own: loading, the first run, memory.
+
+It is the gate as well: what crashes ONNX Runtime ends a child, not the caller.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from bnfold.errors import BnfoldError, EnvironmentLacks, ModelError
+from bnfold.latency import child, runtime, sessions
+
+_TIMEOUT_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """`load_ms` of the session, `first_run_ms`, and how much the process's peak memory grew."""
+
+    load_ms: float
+    first_run_ms: float
+    peak_mib: float
+    provider_options: dict[str, Any]
+
+
+def cold(
+    path: str, label: str, how: sessions.Setting, feeds: list[tuple[str, int, list[int]]], seed: int
+) -> Cold:
+    """Loads the model in a fresh process and runs it twice.
+
+    Raises:
+        ModelError: ONNX Runtime does not load or does not run it.
+        EnvironmentLacks: the provider is absent, or the CPU silently took its place.
+    """
+    asked = {"path": path, "how": how.to_dict(), "feeds": feeds, "seed": seed}
+    try:
+        told = child.ask("bnfold.latency.cold", asked, timeout_s=_TIMEOUT_S)
+    except child.ChildFailed as failed:
+        raise ModelError(f"ONNX Runtime fails on it: {failed}", where=label) from None
+    if "lacks" in told:
+        raise EnvironmentLacks(told["lacks"], hint=told["hint"])
+    if "failed" in told:
+        what = f"ONNX Runtime cannot {told['during']} it: {told['failed']}"
+        raise ModelError(what, where=label)
+    return Cold(**{k: told[k] for k in ("load_ms", "first_run_ms", "peak_mib", "provider_options")})
+
+
+def _answer() -> None:
+    asked = child.question()
+    during = "load"
+    try:
+        how = sessions.setting(asked["how"])
+        runtime.onnxruntime()
+        from bnfold.latency import inputs
+
+        arrays = inputs.arrays(asked["feeds"], asked["seed"])
+        before = _peak_mib()
+        start = time.perf_counter()
+        made = sessions.session(asked["path"], how)
+        loaded = time.perf_counter()
+        during = "run"
+        run = sessions.runner(made, arrays, how)
+        ready = time.perf_counter()
+        run()
+        first = time.perf_counter()
+        run()
+        child.answer(
+            {
+                "load_ms": (loaded - start) * 1e3,
+                "first_run_ms": (first - ready) * 1e3,
+                "peak_mib": _peak_mib() - before,
+                "provider_options": made.get_provider_options().get(how.provider, {}),
+            }
+        )
+    except BnfoldError as error:
+        child.answer({"lacks": error.message, "hint": error.hint})
+    except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
+        child.answer({"failed": _one_line(error), "during": during})
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", text)[:400]
+
+
+def _peak_mib() -> float:
+    """Peak resident memory. `ru_maxrss` would still hold the parent's, from before exec."""
+    try:
+        with open("/proc/self/status") as status:
+            found = re.search(r"VmHWM:\s+(\d+) kB", status.read())
+    except OSError:
+        found = None
+    if found:
+        return int(found.group(1)) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+if __name__ == "__main__":
+    _answer()

@@ -1,0 +1,121 @@
+"""Sessions of ONNX Runtime with every setting that moves a timing made explicit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnfold.errors import EnvironmentLacks
+from bnfold.latency import runtime
+
+Arrays = dict[str, NDArray[np.generic]]
+CUDA_OPTIONS = {
+    "cudnn_conv_algo_search": "EXHAUSTIVE",
+    "use_tf32": "1",
+    "prefer_nhwc": "0",
+    "enable_cuda_graph": "0",
+}
+_SEVERITY_ERROR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a session is made. `overrides` fixes symbolic sizes before the graph is planned."""
+
+    provider: str = "CPUExecutionProvider"
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    optimization: str = "all"
+    threads: int = 1
+    disabled: tuple[str, ...] = ()
+    overrides: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Nothing but the CPU is asked for."""
+        return self.provider == runtime.PROVIDERS["cpu"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The setting as plain JSON data."""
+        return asdict(self)
+
+
+def setting(asked: Mapping[str, Any]) -> Setting:
+    """What `to_dict` gave, back."""
+    return Setting(**{**asked, "disabled": tuple(asked["disabled"])})
+
+
+def provider_options(provider: str, given: Mapping[str, str] | None) -> dict[str, str]:
+    """The options as set: on CUDA our defaults stated, whatever ONNX Runtime's are."""
+    start = CUDA_OPTIONS if provider == runtime.PROVIDERS["cuda"] else {}
+    return {**start, **(given or {})}
+
+
+def session(path: str, how: Setting, save_to: str | None = None) -> Any:
+    """An InferenceSession on `path`; `save_to` writes the graph as ONNX Runtime optimised it.
+
+    Raises:
+        EnvironmentLacks: ONNX Runtime silently put the CPU in the place of `how.provider`.
+    """
+    ort = runtime.onnxruntime()
+    options = _options(ort, how)
+    if save_to is not None:
+        options.optimized_model_filepath = save_to
+    wanted: list[Any] = [(how.provider, dict(how.provider_options))]
+    if not how.on_cpu:
+        wanted.append((runtime.PROVIDERS["cpu"], {}))  # for the shape operators
+    made = ort.InferenceSession(
+        path, options, providers=wanted, disabled_optimizers=list(how.disabled)
+    )
+    if made.get_providers()[0] != how.provider:
+        raise EnvironmentLacks(
+            f"{how.provider} was asked for, and ONNX Runtime took {made.get_providers()[0]}",
+            hint="bnfold doctor tells what is missing",
+        )
+    return made
+
+
+def _options(ort: Any, how: Setting) -> Any:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = runtime.level(how.optimization)
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = how.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SEVERITY_ERROR
+    # Idle workers would spin on the cores of the other session in this process.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for symbol, size in how.overrides.items():
+        options.add_free_dimension_override_by_name(symbol, size)
+    return options
+
+
+def runner(made: Any, arrays: Arrays, how: Setting) -> Callable[[], object]:
+    """One run, for the clock: through host memory on the CPU, else from and to the device."""
+    if how.on_cpu:
+        return partial(made.run, None, arrays)
+    return _device_run(made, arrays)
+
+
+def with_copies(made: Any, arrays: Arrays) -> Callable[[], object]:
+    """One run with arrays in and out of host memory, whatever the device."""
+    return partial(made.run, None, arrays)
+
+
+def _device_run(made: Any, arrays: Arrays) -> Callable[[], object]:
+    ort = runtime.onnxruntime()
+    binding = made.io_binding()
+    for name, array in arrays.items():
+        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0))
+    for output in made.get_outputs():
+        binding.bind_output(output.name, "cuda", 0)
+    binding.synchronize_inputs()
+
+    def run() -> None:
+        made.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+
+    return run
