@@ -4,11 +4,12 @@ from bnfold.onnxfile.atomic import check_writable, replacing, same_file, write_t
 from bnfold.onnxfile.provenance import provenance, sha256_of, stamp
 from bnfold.onnxfile.reader import ModelFile, parse, read
 from bnfold.onnxfile.validator import validate
-from bnfold.onnxfile.writer import write
+from bnfold.onnxfile.writer import copy, write
 
 __all__ = [
     "ModelFile",
     "check_writable",
+    "copy",
     "parse",
     "provenance",
     "read",

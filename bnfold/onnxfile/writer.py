@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
 from bnfold.errors import ModelError
-from bnfold.onnxfile.atomic import replacing
+from bnfold.onnxfile.atomic import replacing, same_file
 from bnfold.onnxfile.outline import dense_tensors, outline, tensors
+from bnfold.onnxfile.reader import ModelFile
 
 _SMALLEST = 1024  # bytes: a tensor below it stays in the model
 _PAGE = 4096  # runtimes map tensors that begin at a page
@@ -40,10 +42,26 @@ def write(
         message, data = _write_data(model, target)
     with replacing(target) as file:
         file.write(message)
-    for old in stale - {data}:
-        with suppress(OSError):
-            old.unlink()
+    _drop(stale - {data})
     return (target, data) if data else (target,)
+
+
+def copy(source: ModelFile, path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Write what was read: the file's bytes, or, of external data, the same tensor bytes.
+
+    Raises:
+        DataError: it cannot be written.
+        UsageError: `path` is a folder.
+    """
+    if same_file(source.path, path):
+        return ()
+    if source.external:
+        return write(source.model, path, external=True)
+    stale = _own_data_files(Path(path))
+    with open(source.path, "rb") as old, replacing(path) as new:
+        shutil.copyfileobj(old, new, 1 << 20)
+    _drop(stale)
+    return (Path(path),)
 
 
 def serialized(model: onnx.ModelProto) -> bytes | None:
@@ -105,6 +123,13 @@ def _refer(source: onnx.TensorProto, shell: onnx.TensorProto, entries: dict[str,
     shell.data_location = onnx.TensorProto.EXTERNAL
     for key, value in entries.items():
         shell.external_data.add(key=key, value=str(value))
+
+
+def _drop(files: Iterable[Path | None]) -> None:
+    for file in files:
+        if file:
+            with suppress(OSError):
+                file.unlink()
 
 
 def _own_data_files(target: Path) -> set[Path]:

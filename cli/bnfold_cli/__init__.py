@@ -1,1 +1,1 @@
-"""The command line of bnfold."""
+"""The `bnfold` command: parse, call the library, print. One file a command."""

@@ -1,0 +1,28 @@
+"""`bnfold evaluate`: accuracy, in torch or in ONNX Runtime."""
+
+from __future__ import annotations
+
+import click
+
+import bnfold
+from bnfold.show import show
+from bnfold_cli.options import device_option, json_option, provider_option
+from bnfold_cli.session import current
+
+
+@click.command()
+@click.argument("target", metavar="RUN|CHECKPOINT|MODEL.onnx")
+@click.option("--data", metavar="NAME|PATH", help="Of a run: what it was trained on by default.")
+@device_option
+@provider_option
+@json_option
+def command(target: str, data: str | None, device: str, provider: str) -> None:
+    """Held-out accuracy of a run, a checkpoint or an ONNX file.
+
+    Example: bnfold evaluate runs/digits/model.folded.onnx --data digits
+    """
+    found = bnfold.evaluate(target, data, device=device, provider=provider)
+    line = f"accuracy {found.accuracy:.2%} on {found.count} images of {show(found.data)}"
+    current().answer(
+        {"target": target, **found.to_dict()}, lambda console: console.print(line)
+    )

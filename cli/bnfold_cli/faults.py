@@ -1,0 +1,130 @@
+"""Errors become one line and an exit code: here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from bnfold.errors import BnfoldError, EnvironmentLacks, UsageError
+from bnfold.show import show
+from bnfold_cli.session import Session, error_entry
+
+BUG, INTERRUPTED, TERMINATED, PIPE_CLOSED = 1, 130, 143, 141  # 128 + the signal's number
+
+
+class Interrupted(BnfoldError):
+    """SIGINT: exit 130."""
+
+    exit_code = INTERRUPTED
+    code = "interrupted"
+
+
+class Terminated(BnfoldError):
+    """SIGTERM: exit 143."""
+
+    exit_code = TERMINATED
+    code = "terminated"
+
+
+class Bug(BnfoldError):
+    """An exception that should not have come this far: exit 1."""
+
+
+def guarded(session: Session, body: Callable[[], object]) -> int:
+    """Run `body`; answers the exit code of `contract.md`'s table, and tells the error."""
+    try:
+        _catch_signals()
+        body()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except BrokenPipeError:
+        _close_stdout()
+        return PIPE_CLOSED
+    except (KeyboardInterrupt, click.Abort):
+        return _report(session, Interrupted("interrupted; nothing is half-written"))
+    except BnfoldError as error:
+        return _report(session, error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return UsageError.exit_code
+    except click.ClickException as error:
+        return _report(session, _usage(error))
+    except MemoryError:
+        return _report(session, EnvironmentLacks("this machine has not enough memory for it"))
+    except Exception as error:
+        return _report(session, _bug(error))
+    return 0
+
+
+def _report(session: Session, error: BnfoldError) -> int:
+    """The error on stderr, under `--json` also as an object on stdout."""
+    try:
+        if session.verbosity >= 2 or isinstance(error, Bug):
+            traceback.print_exception(error.__cause__ or error, file=sys.stderr)
+        color = _painter(session)
+        print(f"{color('error:', 31)} {show(error, 1000)}", file=sys.stderr)
+        if error.hint:
+            print(f"{color('hint:', 36)} {show(error.hint, 1000)}", file=sys.stderr)
+        if session.json and not session.told:
+            session.tell({"error": error_entry(error)})
+    except BrokenPipeError:
+        _close_stdout()
+    return error.exit_code
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    """click's own errors: a bad option or value, an unknown command."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "bnfold"
+    message = error.format_message().rstrip(".")
+    return UsageError(message[:1].lower() + message[1:], hint=f"{path} --help")
+
+
+def _bug(error: Exception) -> Bug:
+    bug = Bug(
+        f"a bug in bnfold: {type(error).__name__}: {error}",
+        hint="please report it, with the lines above and the command",
+    )
+    bug.__cause__ = error
+    return bug
+
+
+def _painter(session: Session) -> Callable[[str, int], str]:
+    colored = session.color == "always" or (
+        session.color == "auto" and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    )
+    return lambda text, code: f"\x1b[1;{code}m{text}\x1b[0m" if colored else text
+
+
+def _catch_signals() -> None:
+    """Both signals unwind the stack, so that temporary files go; a second SIGINT ends at once."""
+
+    def interrupt(_: int, __: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    def terminate(_: int, __: FrameType | None) -> NoReturn:
+        raise Terminated("terminated; nothing is half-written")
+
+    try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a background job of a shell
+            signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
+    except ValueError:
+        pass  # not the main thread: whoever runs us handles them
+
+
+def _close_stdout() -> None:
+    """The reader has gone: what is left in the buffer goes nowhere, without a complaint."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass

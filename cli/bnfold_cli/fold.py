@@ -1,0 +1,191 @@
+"""`bnfold fold`: fold every BatchNorm that can be folded exactly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import bnfold
+from bnfold.errors import CheckFailed, UsageError
+from bnfold.show import show
+from bnfold_cli.options import json_option
+from bnfold_cli.session import current
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bnfold import FoldReport, FoldResult, Verdict
+    from bnfold.onnxfile import ModelFile
+
+
+class Require(click.ParamType):
+    """`all`, or how many BatchNorms must fold at least."""
+
+    name = "all|N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """`all` or the number."""
+        if value == "all" or isinstance(value, int):
+            return value
+        if not str(value).isdecimal() or len(value) > 9:
+            self.fail(f"'{value}' is neither 'all' nor a whole number", param, ctx)
+        return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for."""
+
+    target: Path | None
+    require: int | str | None
+    verify: bool
+    report: str | None
+
+
+@click.command()
+@click.argument("model", metavar="IN.onnx")
+@click.option("-o", "--output", metavar="OUT.onnx", help="Default: IN.folded.onnx.")
+@click.option("--in-place", is_flag=True, help="Write over the input.")
+@click.option("--dry-run", is_flag=True, help="Fold and check, but write nothing.")
+@click.option("--freeze-inputs", is_flag=True, help="Take overridable initializers as constants.")
+@click.option("--reparam", is_flag=True, help="Not built yet.")
+@click.option("--aggressive", is_flag=True, help="Not built yet.")
+@click.option("--require", type=Require(), help="Fail if a BatchNorm stays, or fewer than N fold.")
+@click.option("--verify", is_flag=True, help="Fail unless the folded model is equivalent.")
+@click.option("--report", metavar="FILE.json", help="Write the report there too.")
+@json_option
+def command(
+    model: str,
+    output: str | None,
+    in_place: bool,  # noqa: FBT001
+    dry_run: bool,  # noqa: FBT001
+    freeze_inputs: bool,  # noqa: FBT001
+    reparam: bool,  # noqa: FBT001
+    aggressive: bool,  # noqa: FBT001
+    require: int | str | None,
+    verify: bool,  # noqa: FBT001
+    report: str | None,
+) -> None:
+    """Fold every BatchNorm of IN.onnx that can be folded exactly.
+
+    A check that is asked for and fails (--require, --verify) writes nothing.
+
+    Example: bnfold fold resnet50.onnx -o resnet50.folded.onnx --verify
+    """
+    for flag, asked in (("--reparam", reparam), ("--aggressive", aggressive)):
+        if asked:
+            raise UsageError(f"{flag} is not built yet", hint="leave it out")
+    target = _target(model, output, in_place=in_place, dry_run=dry_run)
+    request = Request(target, require, verify, report)
+    run(model, bnfold.Options(freeze_inputs=freeze_inputs), request)
+
+
+def run(model: str, options: bnfold.Options, request: Request) -> None:
+    """Read, fold, check, write, answer."""
+    source = bnfold.onnxfile.read(model)
+    for path in (request.target, request.report):
+        if path is not None:
+            bnfold.onnxfile.check_writable(path)
+            _spare_data(path, source)
+    result = bnfold.fold(source, options)
+    failed = _shortfall(result.report, request.require)
+    verdict = None
+    if request.verify and not failed:
+        verdict = bnfold.verify(source, result.model)
+        failed = None if verdict.ok else CheckFailed(verdict.sentence, where=model)
+    data = _data(model, request, result.report, verdict)
+    written = [] if failed else _write(source, result, request, data)
+
+    def page(console: Console) -> None:
+        _page(console, model, result.report, written, verdict)
+
+    current().answer({**data, "written": written}, page, failed)
+
+
+def _target(model: str, output: str | None, *, in_place: bool, dry_run: bool) -> Path | None:
+    """Where the folded model goes: never over the input unless that is asked for."""
+    if sum((output is not None, in_place, dry_run)) > 1:
+        raise UsageError("-o, --in-place and --dry-run exclude each other")
+    if dry_run:
+        return None
+    source = Path(model)
+    if in_place:
+        return source
+    stem = source.name.removesuffix(".onnx")
+    target = Path(output) if output else source.with_name(f"{stem}.folded.onnx")
+    if source.exists() and bnfold.onnxfile.same_file(source, target):
+        raise UsageError("the output is the input", where=show(target, 300), hint="--in-place")
+    return target
+
+
+def _spare_data(path: Path | str, source: ModelFile) -> None:
+    """The input's data files are input too."""
+    for data in source.data_files:
+        if bnfold.onnxfile.same_file(path, data):
+            raise UsageError("the output is a data file of the input", where=show(path, 300))
+
+
+def _shortfall(report: FoldReport, require: int | str | None) -> CheckFailed | None:
+    left = report.after.batchnorms
+    gone = report.before.batchnorms - left
+    if require == "all" and left:
+        return CheckFailed(
+            f"{left} of {report.before.batchnorms} BatchNorms stay, --require all allows none",
+            hint="the reasons are in the report; nothing was written",
+        )
+    if isinstance(require, int) and gone < require:
+        return CheckFailed(f"{gone} BatchNorms fold, --require asks for {require}")
+    return None
+
+
+def _data(
+    model: str, request: Request, report: FoldReport, verdict: Verdict | None
+) -> dict[str, Any]:
+    return {
+        "input": model,
+        "output": str(request.target) if request.target else None,
+        **report.to_dict(),
+        "verification": verdict.to_dict() if verdict else None,
+    }
+
+
+def _write(
+    source: ModelFile, result: FoldResult, request: Request, data: dict[str, Any]
+) -> list[str]:
+    """The model, byte for byte the input where nothing folded; then the report."""
+    written: list[str] = []
+    if request.target:
+        changed = bool(result.report.folded)
+        onnxfile = bnfold.onnxfile
+        paths = (
+            onnxfile.write(result.model, request.target, external=source.external)
+            if changed
+            else onnxfile.copy(source, request.target)
+        )
+        written += map(str, paths)
+    if request.report:
+        head = {"schema": "bnfold.fold/1", "bnfold": bnfold.__version__}
+        bnfold.onnxfile.write_text(request.report, json.dumps({**head, **data}, indent=2) + "\n")
+        written.append(request.report)
+    return written
+
+
+def _page(
+    console: Console, model: str, report: FoldReport, written: list[str], verdict: Verdict | None
+) -> None:
+    from bnfold_cli.report import headline, print_remaining
+
+    console.print(f"{show(model, 300)}: {headline(report)}")
+    if verdict:
+        console.print(f"verified: {show(verdict.sentence, 500)}")
+    for path in written:
+        console.print(f"wrote {show(path, 300)}")
+    if not written:
+        console.print("wrote nothing")
+    print_remaining(console, report, ("batchnorm",))

@@ -1,0 +1,38 @@
+"""`bnfold inspect`: the verdict on each BatchNorm; writes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import bnfold
+from bnfold.show import show
+from bnfold_cli.options import json_option
+from bnfold_cli.session import current
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command()
+@click.argument("model", metavar="IN.onnx")
+@click.option("--all", "everything", is_flag=True, help="Also constant Mul, Add, Sub and Div.")
+@click.option("--freeze-inputs", is_flag=True, help="As `fold` takes it.")
+@json_option
+def command(model: str, everything: bool, freeze_inputs: bool) -> None:  # noqa: FBT001
+    """Say of each BatchNorm whether it folds, and why not; writes nothing.
+
+    Example: bnfold inspect resnet50.onnx
+    """
+    from bnfold_cli.report import headline, print_folded, print_remaining
+
+    report = bnfold.inspect(model, bnfold.Options(freeze_inputs=freeze_inputs))
+    kinds = ("batchnorm", "affine") if everything else ("batchnorm",)
+
+    def page(console: Console) -> None:
+        console.print(f"{show(model, 300)}: {headline(report)}")
+        print_folded(console, report, kinds)
+        print_remaining(console, report, kinds)
+
+    current().answer({"input": model, **report.to_dict()}, page)

@@ -1,0 +1,110 @@
+"""`bnfold train`: train a BatchNorm network, then take its population statistics."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import bnfold
+from bnfold.errors import UsageError
+from bnfold.show import show
+from bnfold_cli.options import device_option, json_option
+from bnfold_cli.session import Session, current, write_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from bnfold import Run, TrainConfig
+
+
+def _list(ctx: click.Context, _: click.Parameter, what: str | None) -> None:
+    """`--list`: print names and end."""
+    if what is None:
+        return
+    found = bnfold.train_choices()[what]
+    session = ctx.find_object(Session)
+    if session and session.json:
+        session.tell({what: list(found)})
+    else:
+        write_out("".join(f"{name}\n" for name in found))
+    ctx.exit()
+
+
+@click.command()
+@click.option("--model", metavar="NAME|package.module:callable", help="The network.")
+@click.option("--data", metavar="NAME|PATH", help="The data set, or a folder of idx files.")
+@click.option("--preset", metavar="NAME", help="Where to start from; other options go over it.")
+@click.option("--out", metavar="DIR", help="The run folder; default runs/MODEL-DATA.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin one.")
+@click.option("--seed", type=click.IntRange(0), help="Of all that is random.")
+@device_option
+@click.option(
+    "--estimator", type=click.Choice(["pooled", "paper", "moving"]), help="Of the statistics."
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@click.option(
+    "--list",
+    type=click.Choice(["models", "data", "presets", "keys"]),
+    is_eager=True,
+    expose_value=False,
+    callback=_list,
+    help="Print what there is to choose from, and end.",
+)
+@json_option
+def command(
+    preset: str | None,
+    resume: bool,  # noqa: FBT001
+    settings: tuple[str, ...],
+    **chosen: Any,
+) -> None:
+    """Train a BatchNorm network and compute its population statistics (Algorithm 2).
+
+    Example: bnfold train --preset mnist --data data/mnist --out runs/mnist
+    """
+    session = current()
+    config = _config(preset, settings, {k: v for k, v in chosen.items() if v is not None})
+    run = bnfold.train(
+        config, existing="resume" if resume else "refuse", on_step=progress(session)
+    )
+    session.answer(run.to_dict(), lambda console: page(console, run))
+
+
+def _config(preset: str | None, settings: tuple[str, ...], chosen: dict[str, Any]) -> TrainConfig:
+    """The preset, then the named options, then --set."""
+    from bnfold.training import override
+    from bnfold.training import preset as named
+
+    if preset is None and not {"model", "data"} <= chosen.keys():
+        raise UsageError(
+            "say what to train: --model and --data, or --preset", hint="bnfold train --list presets"
+        )
+    start = named(preset) if preset else bnfold.TrainConfig()
+    return override(replace(start, **chosen), settings)
+
+
+def progress(session: Session) -> Callable[[Any], None]:
+    """A line on stderr for each logged step: on a terminal always the same line."""
+    if session.verbosity < 0 or not (session.progress or session.verbosity > 0):
+        return lambda _: None
+
+    def draw(step: Any) -> None:
+        line = f"step {step.step}  epoch {step.epoch:.2f}  loss {step.loss:.4f}"
+        end = "\r" if session.progress else "\n"
+        print(f"{line:<60}", end=end, file=sys.stderr, flush=True)
+
+    return draw
+
+
+def page(console: Console, run: Run) -> None:
+    """Where the run lies and how good it is."""
+    console.print(f"{run.steps} steps in {run.seconds:.0f} s, held-out accuracy {run.accuracy:.2%}")
+    console.print(
+        f"population statistics of {run.calibration.layers} BatchNorms "
+        f"from {run.calibration.samples} samples ({run.calibration.estimator})"
+    )
+    console.print(f"wrote {show(run.checkpoint, 300)}")

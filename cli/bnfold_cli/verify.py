@@ -1,0 +1,70 @@
+"""`bnfold verify`: are two models the same function, up to rounding?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import bnfold
+from bnfold.errors import CheckFailed, UsageError
+from bnfold_cli.options import Shapes, Whole, json_option, provider_option, seed_option, shape_option
+from bnfold_cli.session import current
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bnfold import Verdict
+
+
+@click.command()
+@click.argument("original")
+@click.argument("candidate")
+@click.option("--inputs", metavar="FILE|FOLDER", help="Real inputs in place of random ones.")
+@click.option("--batch", "batches", type=Whole(), default="1,3", show_default=True)
+@shape_option
+@provider_option
+@seed_option
+@click.option("--rtol", type=click.FloatRange(0), help="With --atol: judge by a fixed tolerance.")
+@click.option("--atol", type=click.FloatRange(0), help="With --rtol: judge by a fixed tolerance.")
+@click.option("--layers", is_flag=True, help="Compare the tensors in between, too.")
+@json_option
+def command(
+    original: str,
+    candidate: str,
+    inputs: str | None,
+    batches: tuple[int, ...],
+    shapes: Shapes,
+    provider: str,
+    seed: int,
+    rtol: float | None,
+    atol: float | None,
+    layers: bool,  # noqa: FBT001
+) -> None:
+    """Compare CANDIDATE with ORIGINAL on the same inputs; exit 4 where they differ.
+
+    Example: bnfold verify resnet50.onnx resnet50.folded.onnx --batch 1,4
+    """
+    if (rtol is None) != (atol is None):
+        raise UsageError("--rtol and --atol go together")
+    verdict = bnfold.verify(
+        original,
+        candidate,
+        batches=batches,
+        shapes=shapes,
+        provider=provider,
+        inputs=inputs,
+        rtol=rtol,
+        atol=atol,
+        seed=seed,
+        layers=layers,
+    )
+    failed = None if verdict.ok else CheckFailed(verdict.sentence, where=candidate)
+    data = {"original": original, "candidate": candidate, **verdict.to_dict()}
+    current().answer(data, lambda console: _page(console, verdict), failed)
+
+
+def _page(console: Console, verdict: Verdict) -> None:
+    from bnfold_cli.tables import text
+
+    console.print(text(verdict.sentence, "green" if verdict.ok else "red", 500))
