@@ -295,5 +295,5 @@ class Square(OpRun):
 
 NEW_OPS = [
     BatchNormalization, Conv, ConvTranspose, MaxPool, AveragePool, Pad, DequantizeLinear, Softmax,
-    Double, Square,
+    Resize, Upsample, Double, Square,
 ]  # fmt: skip

@@ -29,7 +29,7 @@ def constant_after(
 def reciprocal(label: str, *codes: str, shift: bool) -> Case:
     """k / x is not linear; a pure scale goes into k all the same."""
     net = Net(label)
-    y = net.op("Sigmoid", net.conv(net.input(("N", 3, 8, 8)), 3, 4))
+    y = net.op("Cosh", net.op("Sigmoid", net.conv(net.input(("N", 3, 8, 8)), 3, 4)))
     y = net.bn(net.op("Div", net.weight(4, 1, 1), y), 4, shift=shift)
     return case(net.out(y), *codes)
 
@@ -52,7 +52,7 @@ def enlarging(label: str, **norm: Any) -> Case:
 def written_out(
     label: str, *, steps: str, source: str = "conv", sink: bool = False, codes: tuple[str, ...] = ()
 ) -> Case:
-    """A BatchNorm as plain operators; `steps` of: m(ean) d(iv by std) s(cale) b(ias) M(ul by 1/std)."""
+    """A BatchNorm as plain operators; steps m(ean) d(iv by std) M(ul by 1/std) s(cale) b(ias)."""
     net = Net(label)
     x = net.input(("N", 3, 8, 8))
     y = net.conv(x, 3, 4) if source == "conv" else net.op("Sigmoid", x)
@@ -125,6 +125,12 @@ ROWS: list[Case] = [
     # an Add over space takes the scale and stays an Add: (s W) x + s k + t
     between(
         "Add-width", lambda n, x: n.op("Add", n.conv(x, 3, 4), n.weight(6)), more={"affine": 1}
+    ),
+    between(
+        "Mul-width-no-shift",
+        lambda n, x: n.op("Mul", n.conv(x, 3, 4), n.weight(6)),
+        norm={"shift": False},
+        more={"affine": 1},
     ),
     reciprocal("Div-into-pure-scale", shift=False),
     reciprocal("Div-into-STAYS", *EDGE, "operator-unknown", shift=True),

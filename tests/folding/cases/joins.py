@@ -38,6 +38,10 @@ def sigmoid(n: Net, x: str) -> str:
     return n.op("Sigmoid", conv()(n, x))
 
 
+def cosh(n: Net, x: str) -> str:
+    return n.op("Cosh", n.op("Sigmoid", conv()(n, x)))
+
+
 def joined(
     label: str,
     op: str,
@@ -50,7 +54,7 @@ def joined(
     **attrs: Any,
 ) -> Case:
     """x -> branches -> op -> BatchNorm."""
-    net = Net(f"{op}-{label}", opset)
+    net = Net(f"join-{op}-{label}", opset)
     x = net.input(("N", 3, 6, 6))
     y = net.op(op, *(b(net, x) for b in branches), **attrs)
     net.out(net.bn(y, c, **(norm or {})))
@@ -205,8 +209,8 @@ ROWS: list[Case] = [
     gated("Mul-gate-pure-scale", sigmoid, shift=False),
     gated("Mul-gate-STAYS", sigmoid, *FOREIGN),
     gated("Mul-itself-STAYS", conv(), *FOREIGN),
-    gated("Div-by-branch-pure-scale", sigmoid, op="Div", shift=False),
-    gated("Div-by-branch-STAYS", sigmoid, *FOREIGN, op="Div"),
+    gated("Div-by-branch-pure-scale", cosh, op="Div", shift=False),
+    gated("Div-by-branch-STAYS", cosh, *FOREIGN, op="Div"),
     where("Where-two-convs"),
     attention("Softmax-rows", 2),
     attention("Softmax-rows-last", -1),
