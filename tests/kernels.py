@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx.reference.op_run import OpRun
 
+from tests.kernels_resize import Resize, Upsample
+
 Array = NDArray[np.float64]
 
 
