@@ -1,1 +1,5 @@
-"""TODO by its owner."""
+"""Export: `export(module | run | checkpoint, example_shape) -> onnx.ModelProto`; needs torch."""
+
+from bnfold.exporting.exporter import export
+
+__all__ = ["export"]

@@ -1,0 +1,90 @@
+"""What is exported: a torch module, or a trained run or checkpoint, with the shape of an input."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bnfold.errors import ModelError, UsageError
+from bnfold.training.checkpoint import Checkpoint, load
+from bnfold.training.run import Run
+
+Shape = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A private copy of the network, on the CPU in eval mode, and its inputs without batch axis."""
+
+    model: nn.Module
+    shapes: tuple[tuple[int, ...], ...]
+    dtype: torch.dtype
+
+    def inputs(self, batch: int, seed: int) -> tuple[torch.Tensor, ...]:
+        """Standard normal inputs; the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        return tuple(
+            torch.randn(batch, *shape, generator=generator).to(self.dtype) for shape in self.shapes
+        )
+
+
+def source_of(
+    given: nn.Module | Run | Checkpoint | str | os.PathLike[str],
+    example_shape: Shape | Sequence[Shape] | None,
+) -> Source:
+    """The network in question; the caller's own is neither moved nor put into another mode.
+
+    Raises:
+        UsageError: a module without example_shape, a bad shape, or no such folder.
+        ModelError: the network cannot be copied, or a BatchNorm in it has no statistics.
+        DataError: the checkpoint is damaged.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        given = load(given)
+    if isinstance(given, nn.Module):
+        model = getattr(given, "_orig_mod", given)  # what torch.compile wraps
+        if example_shape is None:
+            raise UsageError("a module needs example_shape, such as (3, 224, 224)")
+    else:
+        model = given.model
+        example_shape = given.shape if example_shape is None else example_shape
+    refuse_unfrozen(model)
+    try:
+        own = copy.deepcopy(model).cpu().eval()
+    except Exception as cause:
+        raise ModelError(f"the network cannot be copied: {cause}") from cause
+    floats = [p.dtype for p in own.parameters() if p.is_floating_point()]
+    return Source(own, _shapes(example_shape), floats[0] if floats else torch.float32)
+
+
+def refuse_unfrozen(model: nn.Module) -> None:
+    """A BatchNorm without running statistics is no fixed map: each batch would decide anew.
+
+    Raises:
+        ModelError: naming the first such layer.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, _BatchNorm) and (layer.running_mean is None):
+            raise ModelError(
+                f"BatchNorm '{name}' has no running statistics (track_running_stats=False): in "
+                "eval mode it normalises by each batch",
+                hint="train it with track_running_stats=True, or give it population statistics",
+            )
+
+
+def _shapes(given: Shape | Sequence[Shape]) -> tuple[tuple[int, ...], ...]:
+    """One shape, or one an input; sizes from 1 on, batch axis left out."""
+    several = [item for item in given if not isinstance(item, int)]
+    one = tuple(item for item in given if isinstance(item, int))
+    if several and one:
+        raise UsageError(f"example_shape {given!r} mixes sizes and shapes")
+    shapes = tuple(tuple(shape) for shape in several) if several else (one,)
+    if not all(n > 0 for shape in shapes for n in shape):
+        raise UsageError(f"example_shape {given!r} must hold sizes from 1 on, without the batch")
+    return shapes
