@@ -19,7 +19,7 @@ from bnfold.errors import (
 )
 
 if TYPE_CHECKING:
-    from bnfold import bn, onnxfile
+    from bnfold import bn, onnxfile, training
     from bnfold.accuracy import evaluate
     from bnfold.environment import DoctorReport, doctor
     from bnfold.exporting import export
@@ -56,7 +56,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "train": ("bnfold.training", "train"),
     "verify": ("bnfold.verification", None),
 }
-_ROOMS: dict[str, str | None] = {"bn": "train", "onnxfile": None}
+_ROOMS: dict[str, str | None] = {"bn": "train", "onnxfile": None, "training": "train"}
 
 __all__ = [
     "BenchReport",
@@ -89,6 +89,7 @@ __all__ = [
     "onnxfile",
     "quickstart",
     "train",
+    "training",
     "verify",
 ]
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 import bnfold
-from bnfold_cli.options import Shapes, Whole, json_option, provider_option, seed_option, shape_option
+from bnfold_cli.options import (
+    Shapes,
+    json_option,
+    provider_option,
+    read_batches,
+    seed_option,
+    shape_option,
+)
 from bnfold_cli.session import current
 
 if TYPE_CHECKING:
@@ -16,9 +23,17 @@ if TYPE_CHECKING:
     from bnfold import BenchReport
 
 
-@click.command()
+@click.command(short_help="Time models side by side")
 @click.argument("models", nargs=-1, required=True, metavar="A.onnx [B.onnx ...]")
-@click.option("--batch", "batches", type=Whole(), default="1", show_default=True)
+@click.option(
+    "--batch",
+    "batches",
+    callback=read_batches,
+    default="1",
+    show_default=True,
+    metavar="N[,N]",
+    help="Batch sizes.",
+)
 @shape_option
 @provider_option
 @click.option(
@@ -39,7 +54,7 @@ def command(
     provider: str,
     optimization: str,
     threads: int,
-    quick: bool,  # noqa: FBT001
+    quick: bool,
     seed: int,
 ) -> None:
     """Time models side by side; the first is what the others are compared with.
@@ -79,6 +94,8 @@ def page(console: Console, report: BenchReport) -> None:
     console.print(table(headers, rows))
     console.print()
     for one in report.comparisons:
-        console.print(text(f"batch {one.batch}, {one.other} against {one.base}: {one.sentence}", longest=400))
+        console.print(
+            text(f"batch {one.batch}, {one.other} against {one.base}: {one.sentence}", longest=400)
+        )
     machine = f"{report.provider}, {report.threads} thread(s), optimisation {report.optimization}"
     console.print(text(machine))

@@ -12,7 +12,7 @@ from bnfold_cli.options import device_option, json_option
 from bnfold_cli.session import current
 
 
-@click.command()
+@click.command(short_help="Compute population statistics again")
 @click.argument("target", metavar="RUN|CHECKPOINT")
 @click.option("--data", metavar="NAME|PATH", help="Default: what it was trained on.")
 @click.option(
@@ -36,4 +36,4 @@ def command(target: str, **options: Any) -> None:
         f"held-out accuracy {done.accuracy_before:.2%} -> {done.accuracy:.2%}",
         f"wrote {show(done.checkpoint, 300)}",
     )
-    current().answer(done.to_dict(), lambda console: [console.print(line) for line in lines])
+    current().answer(done.to_dict(), lambda console: console.print("\n".join(lines)))

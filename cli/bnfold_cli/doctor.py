@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bnfold import DoctorReport
 
 
-@click.command()
+@click.command(short_help="What this environment can do, and what it lacks")
 @json_option
 def command() -> None:
     """Versions, providers that really load, GPUs, and what is missing.
@@ -44,13 +44,18 @@ def _page(console: Console, report: DoctorReport) -> None:
     console.print()
     console.print(table(("package", "version", "extra"), rows))
     console.print()
-    providers = [(p.name, "loads" if p.loads else text("no", "yellow"), p.detail) for p in report.providers]
+    providers = [
+        (p.name, "loads" if p.loads else text("no", "yellow"), p.detail) for p in report.providers
+    ]
     console.print(table(("provider", "", ""), providers))
     for gpu in report.gpus:
         console.print(text(f"GPU: {gpu.name}, {gpu.memory_mib} MiB, driver {gpu.driver or '?'}"))
     if not report.gpus:
         console.print("GPU: none seen")
-    for word, style, found in (("broken", "red", report.problems), ("missing", "yellow", report.missing)):
+    for word, style, found in (
+        ("broken", "red", report.problems),
+        ("missing", "yellow", report.missing),
+    ):
         for one in found:
             console.print()
             console.print(text(f"{word}: {one.what}", style, 500))

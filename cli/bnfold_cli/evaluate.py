@@ -10,7 +10,7 @@ from bnfold_cli.options import device_option, json_option, provider_option
 from bnfold_cli.session import current
 
 
-@click.command()
+@click.command(short_help="Held-out accuracy, in torch or ONNX Runtime")
 @click.argument("target", metavar="RUN|CHECKPOINT|MODEL.onnx")
 @click.option("--data", metavar="NAME|PATH", help="Of a run: what it was trained on by default.")
 @device_option
@@ -23,6 +23,4 @@ def command(target: str, data: str | None, device: str, provider: str) -> None:
     """
     found = bnfold.evaluate(target, data, device=device, provider=provider)
     line = f"accuracy {found.accuracy:.2%} on {found.count} images of {show(found.data)}"
-    current().answer(
-        {"target": target, **found.to_dict()}, lambda console: console.print(line)
-    )
+    current().answer({"target": target, **found.to_dict()}, lambda console: console.print(line))

@@ -80,7 +80,7 @@ def _report(session: Session, error: BnfoldError) -> int:
 
 
 def _usage(error: click.ClickException) -> UsageError:
-    """click's own errors: a bad option or value, an unknown command."""
+    """What click itself refuses: a bad option or value, an unknown command."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "bnfold"
     message = error.format_message().rstrip(".")

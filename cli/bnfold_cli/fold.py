@@ -22,20 +22,16 @@ if TYPE_CHECKING:
     from bnfold.onnxfile import ModelFile
 
 
-class Require(click.ParamType):
-    """`all`, or how many BatchNorms must fold at least."""
+ALL = -1
 
-    name = "all|N"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        """`all` or the number."""
-        if value == "all" or isinstance(value, int):
-            return value
-        if not str(value).isdecimal() or len(value) > 9:
-            self.fail(f"'{value}' is neither 'all' nor a whole number", param, ctx)
-        return int(value)
+def _read_require(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """How many BatchNorms must fold at least; `all` is -1."""
+    if value is None or value == "all":
+        return ALL if value else None
+    if not value.isdecimal() or len(value) > 9:
+        raise click.BadParameter(f"'{value}' is neither 'all' nor a whole number")
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +39,12 @@ class Request:
     """What the command line asks for."""
 
     target: Path | None
-    require: int | str | None
+    require: int | None
     verify: bool
     report: str | None
 
 
-@click.command()
+@click.command(short_help="Fold every BatchNorm that folds exactly")
 @click.argument("model", metavar="IN.onnx")
 @click.option("-o", "--output", metavar="OUT.onnx", help="Default: IN.folded.onnx.")
 @click.option("--in-place", is_flag=True, help="Write over the input.")
@@ -56,20 +52,25 @@ class Request:
 @click.option("--freeze-inputs", is_flag=True, help="Take overridable initializers as constants.")
 @click.option("--reparam", is_flag=True, help="Not built yet.")
 @click.option("--aggressive", is_flag=True, help="Not built yet.")
-@click.option("--require", type=Require(), help="Fail if a BatchNorm stays, or fewer than N fold.")
+@click.option(
+    "--require",
+    callback=_read_require,
+    metavar="all|N",
+    help="Fail if a BatchNorm stays, or fewer than N fold.",
+)
 @click.option("--verify", is_flag=True, help="Fail unless the folded model is equivalent.")
 @click.option("--report", metavar="FILE.json", help="Write the report there too.")
 @json_option
 def command(
     model: str,
     output: str | None,
-    in_place: bool,  # noqa: FBT001
-    dry_run: bool,  # noqa: FBT001
-    freeze_inputs: bool,  # noqa: FBT001
-    reparam: bool,  # noqa: FBT001
-    aggressive: bool,  # noqa: FBT001
-    require: int | str | None,
-    verify: bool,  # noqa: FBT001
+    in_place: bool,
+    dry_run: bool,
+    freeze_inputs: bool,
+    reparam: bool,
+    aggressive: bool,
+    require: int | None,
+    verify: bool,
     report: str | None,
 ) -> None:
     """Fold every BatchNorm of IN.onnx that can be folded exactly.
@@ -131,15 +132,15 @@ def _spare_data(path: Path | str, source: ModelFile) -> None:
             raise UsageError("the output is a data file of the input", where=show(path, 300))
 
 
-def _shortfall(report: FoldReport, require: int | str | None) -> CheckFailed | None:
+def _shortfall(report: FoldReport, require: int | None) -> CheckFailed | None:
     left = report.after.batchnorms
     gone = report.before.batchnorms - left
-    if require == "all" and left:
+    if require == ALL and left:
         return CheckFailed(
             f"{left} of {report.before.batchnorms} BatchNorms stay, --require all allows none",
             hint="the reasons are in the report; nothing was written",
         )
-    if isinstance(require, int) and gone < require:
+    if require is not None and gone < require:
         return CheckFailed(f"{gone} BatchNorms fold, --require asks for {require}")
     return None
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@click.command()
+@click.command(short_help="Say of each BatchNorm whether it folds, and why not")
 @click.argument("model", metavar="IN.onnx")
 @click.option("--all", "everything", is_flag=True, help="Also constant Mul, Add, Sub and Div.")
 @click.option("--freeze-inputs", is_flag=True, help="As `fold` takes it.")
 @json_option
-def command(model: str, everything: bool, freeze_inputs: bool) -> None:  # noqa: FBT001
+def command(model: str, everything: bool, freeze_inputs: bool) -> None:
     """Say of each BatchNorm whether it folds, and why not; writes nothing.
 
     Example: bnfold inspect resnet50.onnx

@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
     help="Colours: where stdout is a terminal (auto), always, never.",
 )
 @click.pass_context
-def bnfold(ctx: click.Context, verbose: int, quiet: bool, color: Color) -> None:  # noqa: FBT001
+def bnfold(ctx: click.Context, verbose: int, quiet: bool, color: Color) -> None:
     """Train BatchNorm networks, fold them exactly, verify the fold, measure it.
 
     Example: bnfold fold resnet50.onnx --verify

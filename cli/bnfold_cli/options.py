@@ -17,7 +17,7 @@ Shapes = dict[str, tuple[int, ...]]
 def json_option(function: Decorated) -> Decorated:
     """`--json`: one object on stdout."""
 
-    def note(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    def note(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         session = ctx.find_object(Session)
         if session and value:
             session.json = True
@@ -32,20 +32,11 @@ def json_option(function: Decorated) -> Decorated:
     )(function)
 
 
-class Whole(click.ParamType):
-    """Whole numbers from 1 on, with commas between: `1,4`."""
-
-    name = "1,4"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The numbers."""
-        if isinstance(value, tuple):
-            return value
-        if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", value):
-            self.fail(f"'{value}' is not whole numbers from 1 on, like 1,4", param, ctx)
-        return tuple(int(word) for word in value.split(","))
+def read_batches(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
+    """`1,4`: whole numbers from 1 on."""
+    if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", value):
+        raise click.BadParameter(f"'{value}' is not whole numbers from 1 on, like 1,4")
+    return tuple(int(word) for word in value.split(","))
 
 
 def sizes(text: str) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,10 @@ import bnfold
 from bnfold.errors import UsageError
 from bnfold.show import show
 from bnfold_cli.options import device_option, json_option
+from bnfold_cli.progress import steps
 from bnfold_cli.session import Session, current, write_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
 
     from bnfold import Run, TrainConfig
@@ -26,7 +24,7 @@ def _list(ctx: click.Context, _: click.Parameter, what: str | None) -> None:
     """`--list`: print names and end."""
     if what is None:
         return
-    found = bnfold.train_choices()[what]
+    found = _names(what)
     session = ctx.find_object(Session)
     if session and session.json:
         session.tell({what: list(found)})
@@ -35,7 +33,18 @@ def _list(ctx: click.Context, _: click.Parameter, what: str | None) -> None:
     ctx.exit()
 
 
-@click.command()
+def _names(what: str) -> tuple[str, ...]:
+    """What there is to choose from."""
+    training = bnfold.training
+    if what == "models":
+        from bnfold_models import names
+
+        return names()
+    lists = {"data": training.DATA_NAMES, "presets": training.PRESETS, "keys": training.KEYS}
+    return tuple(lists[what])
+
+
+@click.command(short_help="Train a BatchNorm network")
 @click.option("--model", metavar="NAME|package.module:callable", help="The network.")
 @click.option("--data", metavar="NAME|PATH", help="The data set, or a folder of idx files.")
 @click.option("--preset", metavar="NAME", help="Where to start from; other options go over it.")
@@ -58,7 +67,7 @@ def _list(ctx: click.Context, _: click.Parameter, what: str | None) -> None:
 @json_option
 def command(
     preset: str | None,
-    resume: bool,  # noqa: FBT001
+    resume: bool,
     settings: tuple[str, ...],
     **chosen: Any,
 ) -> None:
@@ -68,36 +77,19 @@ def command(
     """
     session = current()
     config = _config(preset, settings, {k: v for k, v in chosen.items() if v is not None})
-    run = bnfold.train(
-        config, existing="resume" if resume else "refuse", on_step=progress(session)
-    )
+    run = bnfold.train(config, existing="resume" if resume else "refuse", on_step=steps(session))
     session.answer(run.to_dict(), lambda console: page(console, run))
 
 
 def _config(preset: str | None, settings: tuple[str, ...], chosen: dict[str, Any]) -> TrainConfig:
     """The preset, then the named options, then --set."""
-    from bnfold.training import override
-    from bnfold.training import preset as named
-
+    training = bnfold.training
     if preset is None and not {"model", "data"} <= chosen.keys():
         raise UsageError(
             "say what to train: --model and --data, or --preset", hint="bnfold train --list presets"
         )
-    start = named(preset) if preset else bnfold.TrainConfig()
-    return override(replace(start, **chosen), settings)
-
-
-def progress(session: Session) -> Callable[[Any], None]:
-    """A line on stderr for each logged step: on a terminal always the same line."""
-    if session.verbosity < 0 or not (session.progress or session.verbosity > 0):
-        return lambda _: None
-
-    def draw(step: Any) -> None:
-        line = f"step {step.step}  epoch {step.epoch:.2f}  loss {step.loss:.4f}"
-        end = "\r" if session.progress else "\n"
-        print(f"{line:<60}", end=end, file=sys.stderr, flush=True)
-
-    return draw
+    start = training.preset(preset) if preset else bnfold.TrainConfig()
+    return training.override(replace(start, **chosen), settings)
 
 
 def page(console: Console, run: Run) -> None:

@@ -8,7 +8,14 @@ import click
 
 import bnfold
 from bnfold.errors import CheckFailed, UsageError
-from bnfold_cli.options import Shapes, Whole, json_option, provider_option, seed_option, shape_option
+from bnfold_cli.options import (
+    Shapes,
+    json_option,
+    provider_option,
+    read_batches,
+    seed_option,
+    shape_option,
+)
 from bnfold_cli.session import current
 
 if TYPE_CHECKING:
@@ -17,11 +24,19 @@ if TYPE_CHECKING:
     from bnfold import Verdict
 
 
-@click.command()
+@click.command(short_help="Are two models equivalent, up to rounding?")
 @click.argument("original")
 @click.argument("candidate")
 @click.option("--inputs", metavar="FILE|FOLDER", help="Real inputs in place of random ones.")
-@click.option("--batch", "batches", type=Whole(), default="1,3", show_default=True)
+@click.option(
+    "--batch",
+    "batches",
+    callback=read_batches,
+    default="1,3",
+    show_default=True,
+    metavar="N[,N]",
+    help="Batch sizes.",
+)
 @shape_option
 @provider_option
 @seed_option
@@ -39,7 +54,7 @@ def command(
     seed: int,
     rtol: float | None,
     atol: float | None,
-    layers: bool,  # noqa: FBT001
+    layers: bool,
 ) -> None:
     """Compare CANDIDATE with ORIGINAL on the same inputs; exit 4 where they differ.
 

@@ -1,0 +1,95 @@
+"""`bnfold export`: a trained network as ONNX, its BatchNorms intact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import bnfold
+from bnfold.errors import CheckFailed, UsageError
+from bnfold.show import show
+from bnfold_cli.options import json_option, seed_option, sizes
+from bnfold_cli.session import current
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bnfold import FoldResult, Verdict
+
+
+def _shape(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    return None if value is None else sizes(value)
+
+
+@click.command(short_help="A trained network as ONNX, BatchNorms intact")
+@click.argument("source", metavar="RUN|CHECKPOINT")
+@click.option("-o", "--output", metavar="OUT.onnx", help="Default: RUN/model.onnx.")
+@click.option("--fold", "folded", is_flag=True, help="Fold the BatchNorms before writing.")
+@click.option("--verify", is_flag=True, help="With --fold: fail unless the fold is equivalent.")
+@click.option("--opset", type=click.IntRange(18), default=18, show_default=True)
+@click.option(
+    "--shape", callback=_shape, metavar="CxHxW", help="Of one input; default: the training data's."
+)
+@seed_option
+@json_option
+def command(
+    source: str,
+    output: str | None,
+    folded: bool,
+    verify: bool,
+    opset: int,
+    shape: tuple[int, ...] | None,
+    seed: int,
+) -> None:
+    """Export a trained network to ONNX; what is written was compared with torch.
+
+    Example: bnfold export runs/mnist -o mnist.onnx --fold --verify
+    """
+    target = _target(source, output)
+    bnfold.onnxfile.check_writable(target)
+    model = bnfold.export(source, shape, opset=opset, seed=seed)
+    result = bnfold.fold(model) if folded else None
+    verdict = bnfold.verify(model, result.model, seed=seed) if result and verify else None
+    failed = None
+    if verdict and not verdict.ok:
+        failed = CheckFailed(verdict.sentence, where=source)
+    written = [] if failed else bnfold.onnxfile.write(result.model if result else model, target)
+    data = _data(source, [str(path) for path in written], result, verdict)
+
+    def page(console: Console) -> None:
+        from bnfold_cli.report import headline, print_remaining
+
+        console.print("equals the torch network on the same inputs")
+        if result:
+            console.print(headline(result.report))
+            print_remaining(console, result.report, ("batchnorm",))
+        if verdict:
+            console.print(f"verified: {show(verdict.sentence, 500)}")
+        for path in written:
+            console.print(f"wrote {show(path, 300)}")
+
+    current().answer(data, page, failed)
+
+
+def _target(source: str, output: str | None) -> Path:
+    if output:
+        return Path(output)
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise UsageError("say where to write", where=show(source, 300), hint="-o OUT.onnx")
+    if not folder.is_dir():
+        raise UsageError("no such run or checkpoint folder", where=show(source, 300))
+    return folder / "model.onnx"
+
+
+def _data(
+    source: str, written: list[str], result: FoldResult | None, verdict: Verdict | None
+) -> dict[str, Any]:
+    return {
+        "source": source,
+        "written": written,
+        "fold": result.report.to_dict() if result else None,
+        "verification": verdict.to_dict() if verdict else None,
+    }

@@ -1,0 +1,28 @@
+"""Progress of a training: one line on stderr, only where someone may look at it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bnfold_cli.session import Session
+
+if TYPE_CHECKING:
+    from bnfold.training import StepMetrics
+
+
+def steps(session: Session) -> Callable[[StepMetrics], None] | None:
+    """Draw each logged step: over the last one on a terminal, else one a line under -v."""
+    if not session.progress and session.verbosity < 1:
+        return None
+
+    def draw(step: StepMetrics) -> None:
+        line = (
+            f"step {step.step}/{step.steps}  epoch {step.epoch:.1f}  loss {step.loss:.4f}  "
+            f"accuracy {step.accuracy:.1%}  {step.images_per_s:.0f} images/s"
+        )
+        over = session.progress and step.step < step.steps
+        print(f"{line:<78}", end="\r" if over else "\n", file=sys.stderr, flush=True)
+
+    return draw
