@@ -110,10 +110,21 @@ def raised(value: Array) -> Array:
     return value
 
 
-def round_to(value: Array, target: int) -> Array:
-    """Round float64 to the element type `target` and back to float64."""
+def round_to(value: Array, target: int, saturate: int = 0) -> Array:
+    """Round float64 to the element type `target` and back; float8 may saturate.
+
+    Raises:
+        Unsupported: float8e8m0, which has rounding modes of its own.
+    """
     if target == DOUBLE:
         return value
+    if target == 24:
+        raise Unsupported("a cast to float8e8m0")
+    if saturate and target in _FLOAT8:
+        import ml_dtypes
+
+        top = float(ml_dtypes.finfo(numpy_type(target)).max)  # type: ignore[no-untyped-call]
+        value = np.clip(value, -top, top)
     with np.errstate(over="ignore"):
         narrow = value.astype(numpy_type(target))
     return narrow.astype(np.float64)

@@ -60,7 +60,7 @@ def _dense(sparse: Any) -> Array:
     return dense
 
 
-def cast(value: Array, target: int, source: int) -> Array:
+def cast(value: Array, target: int, source: int, saturate: int = 1) -> Array:
     """Cast to the ONNX type `target`: floats are rounded to it and stay float64."""
     if target == 8:
         return value.astype(str).astype(np.object_)
@@ -71,14 +71,14 @@ def cast(value: Array, target: int, source: int) -> Array:
         with np.errstate(invalid="ignore"):
             return raised(value.astype(numpy_type(target)))
     wide = value.astype(np.float64)
-    return round_to(wide, target) if narrower(target, source) else wide
+    return round_to(wide, target, saturate) if narrower(target, source) else wide
 
 
 def _cast(call: Call) -> Result:
     """Rounds where the target is narrower than the source's type, or the source is unknown."""
     x = call.need(0)
     source = call.type_of(0) if is_float(x.dtype) else UNDEFINED
-    return cast(x, int(call.attr("to")), source)
+    return cast(x, int(call.attr("to")), source, call.attr("saturate", 1))
 
 
 def _cast_like(call: Call) -> Result:
@@ -94,7 +94,7 @@ def _cast_like(call: Call) -> Result:
             raise Unsupported("CastLike to a float of unknown type")
         return x.astype(like.dtype)
     source = call.type_of(0) if is_float(x.dtype) else UNDEFINED
-    return cast(x, target, source)
+    return cast(x, target, source, call.attr("saturate", 1))
 
 
 def _shape(call: Call) -> Result:

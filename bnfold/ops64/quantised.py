@@ -51,7 +51,7 @@ def _quantize(call: Call) -> Result:
         target = 2 if zero is None else _type_by_dtype(zero)
     scaled = x / _aligned(scale, x, call)
     if target in FLOATS:
-        return _saturated(scaled, target)
+        return round_to(scaled, target, call.attr("saturate", 1))
     whole = np.rint(scaled)
     if zero is not None:
         whole = whole + _aligned(zero.astype(np.float64), x, call)
@@ -63,13 +63,6 @@ def _quantize(call: Call) -> Result:
 def _type_by_dtype(zero: Array) -> int:
     kinds = {"uint8": 2, "int8": 3, "uint16": 4, "int16": 5}
     return kinds[zero.dtype.name]
-
-
-def _saturated(values: Array, target: int) -> Array:
-    import ml_dtypes
-
-    top = float(ml_dtypes.finfo(numpy_type(target)).max)  # type: ignore[no-untyped-call]
-    return round_to(np.clip(values, -top, top), target)
 
 
 def _dynamic_quantize(call: Call) -> Result:
