@@ -1,0 +1,11 @@
+"""`python fold_once.py IN OUT`: bnfold.fold as a library call, for coverage.py."""
+
+from __future__ import annotations
+
+import sys
+
+import bnfold
+
+if __name__ == "__main__":
+    source, target = sys.argv[1:]
+    bnfold.onnxfile.write(bnfold.fold(source).model, target)
