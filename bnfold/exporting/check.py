@@ -56,9 +56,18 @@ def refuse_difference(
                     f"the exported graph differs from the module by {difference:.2e} of the rms, "
                     f"{tolerance:.0e} is allowed",
                     where=f"output '{value.name}', batch {batch}",
+                    hint=_repeats(source, inputs),
                 )
             worst = max(worst, difference)
     return worst
+
+
+def _repeats(source: Source, inputs: Sequence[torch.Tensor]) -> str | None:
+    """A module that answers the same question in two ways cannot be matched by any graph."""
+    with torch.inference_mode():
+        once, again = (flattened(source.model(*inputs)) for _ in range(2))
+    same = all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+    return None if same else "the module is random in eval mode: two runs on one input differ"
 
 
 def flattened(out: object) -> list[torch.Tensor]:

@@ -55,14 +55,13 @@ def export(
     if opset not in OPSETS:
         raise UsageError(f"opset {opset}", hint=f"from {OPSETS[0]} to {OPSETS[-1]}")
     require("onnxscript", "train")
-    found = source_of(source, example_shape)
-    norms, outputs = _dry_run(found)
-    inputs = _names(input_names, len(found.shapes), "input")
-    model = _traced(found, opset, inputs, _names(output_names, outputs, "output"))
-    model = tidied(model)
-    model.ir_version = min(model.ir_version, IR_VERSION)
-    _refuse_unfit(model, norms)
-    worst = refuse_difference(model, found, rtol=rtol, seed=seed)
+    with source_of(source, example_shape) as found:
+        norms, outputs = _dry_run(found)
+        inputs = _names(input_names, len(found.shapes), "input")
+        model = tidied(_traced(found, opset, inputs, _names(output_names, outputs, "output")))
+        model.ir_version = min(model.ir_version, IR_VERSION)
+        _refuse_unfit(model, norms)
+        worst = refuse_difference(model, found, rtol=rtol, seed=seed)
     logger.info("exported %d BatchNorms, within %.1e of the module", norms, worst)
     return model
 
@@ -113,7 +112,7 @@ def _traced(
     except Exception as cause:  # torch.export raises a wide range of types
         raise ModelError(
             f"torch cannot export this network: {_first_line(cause)}",
-            hint="see torch.export's page on unsupported Python; try it with strict=False",
+            hint="torch.export follows no Python branch or loop that depends on a tensor's values",
         ) from cause
     assert isinstance(model, onnx.ModelProto)
     return model
@@ -122,15 +121,15 @@ def _traced(
 def _refuse_unfit(model: onnx.ModelProto, norms: int) -> None:
     """What must hold of the graph, whatever the exporter did."""
     nodes = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
-    training = [
-        node.name
-        for node in nodes
-        if any(a.name == "training_mode" and a.i for a in node.attribute) or len(node.output) > 1
-    ]
-    if training:
-        raise ModelError(
-            "this BatchNorm is in training mode whatever the network's mode is", where=training[0]
-        )
+    fixed = {tensor.name for tensor in model.graph.initializer}
+    for node in nodes:
+        training = any(a.name == "training_mode" and a.i for a in node.attribute)
+        if training or len(node.output) > 1 or not fixed >= set(node.input[3:5]):
+            raise ModelError(
+                "this BatchNorm normalises by each batch, whatever the network's mode is",
+                where=node.name,
+                hint="give it running statistics and call eval() on it",
+            )
     if len(nodes) < norms:
         raise ModelError(f"{norms} BatchNorms ran in torch, {len(nodes)} are in the graph")
     for value in model.graph.input:

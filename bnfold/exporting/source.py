@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -34,15 +35,16 @@ class Source:
         )
 
 
+@contextmanager
 def source_of(
     given: nn.Module | Run | Checkpoint | str | os.PathLike[str],
     example_shape: Shape | Sequence[Shape] | None,
-) -> Source:
-    """The network in question; the caller's own is neither moved nor put into another mode.
+) -> Iterator[Source]:
+    """The network in question; the caller's own is neither moved nor left in another mode.
 
     Raises:
         UsageError: a module without example_shape, a bad shape, or no such folder.
-        ModelError: the network cannot be copied, or a BatchNorm in it has no statistics.
+        ModelError: a BatchNorm has no statistics, or a network on a GPU cannot be copied.
         DataError: the checkpoint is damaged.
     """
     if isinstance(given, (str, os.PathLike)):
@@ -55,12 +57,35 @@ def source_of(
         model = given.model
         example_shape = given.shape if example_shape is None else example_shape
     refuse_unfrozen(model)
+    shapes = _shapes(example_shape)
+    floats = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    with _evaluating(model) as own:
+        yield Source(own, shapes, floats[0] if floats else torch.float32)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """A copy in eval mode on the CPU; the model itself, its modes put back, if it has no copy."""
+    own = _copied(model)
+    if own is not None:
+        yield own.cpu().eval()
+        return
+    if any(t.device.type != "cpu" for t in (*model.parameters(), *model.buffers())):
+        raise ModelError("the network cannot be copied", hint="move it with .cpu() first")
+    modes = {module: module.training for module in model.modules()}
     try:
-        own = copy.deepcopy(model).cpu().eval()
-    except Exception as cause:
-        raise ModelError(f"the network cannot be copied: {cause}") from cause
-    floats = [p.dtype for p in own.parameters() if p.is_floating_point()]
-    return Source(own, _shapes(example_shape), floats[0] if floats else torch.float32)
+        yield model.eval()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _copied(model: nn.Module) -> nn.Module | None:
+    """None where the network holds computed tensors, as torch.nn.utils.weight_norm leaves them."""
+    try:
+        return copy.deepcopy(model)
+    except (RuntimeError, TypeError, ValueError):
+        return None
 
 
 def refuse_unfrozen(model: nn.Module) -> None:

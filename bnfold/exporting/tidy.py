@@ -1,54 +1,35 @@
-"""The exporter's graph made clean: computed constants evaluated, readable names, nothing private.
+"""The exporter's graph made clean: constants evaluated, readable names, nothing private in it.
 
-torch's exporter computes at run time what is constant: a Conv without bias gets zeros from
-Expand(CastLike(0, x), Shape(weight)), a BatchNorm without affine parameters gets ones the same way.
-ONNX Runtime fuses nothing into such a node. Here each of them becomes an initializer, and a zero
-bias is left out. The evaluation of single nodes is what `bnfold.graph.constants` does for any
-model; this first cut needs only what the exporter writes.
+ONNX Runtime fuses nothing into a node whose parameters are computed (`evaluate`), so each constant
+becomes an initializer, and a zero bias is left out. A Reshape whose target is computed from the
+batch size gets the constant that means the same.
 """
 
 from __future__ import annotations
 
-import ast
-import logging
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import helper, inliner, numpy_helper
-from onnx.reference import ReferenceEvaluator
+from onnx import inliner, numpy_helper
 
-logger = logging.getLogger(__name__)
-
-Values = dict[str, NDArray[Any]]
-LARGEST = 64 * 2**20  # bytes that evaluating may make of a constant
-# pure operators: data movement and arithmetic. Never BatchNormalization, never the quantizers.
-EVALUATED = frozenset(
-    (
-        "Abs", "Add", "Cast", "CastLike", "Concat", "Constant", "ConstantOfShape", "Div", "Exp",
-        "Expand", "Flatten", "Gather", "Identity", "Mul", "Neg", "Pow", "Range", "Reciprocal",
-        "ReduceL2", "ReduceMax", "ReduceMean", "ReduceProd", "ReduceSum", "Reshape", "Shape",
-        "Size", "Slice", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where",
-    )
-)  # fmt: skip
-NORM_PARAMETERS = ("weight", "bias", "running_mean", "running_var")
-SCOPES = "pkg.torch.onnx.name_scopes"
+from bnfold.exporting.evaluate import Sizes, Values, constants, sizes
+from bnfold.exporting.names import constant_name, name_nodes, rename_values
 
 
 def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
     """A model that computes the same, with every constant an initializer; the argument stays."""
     model = inliner.inline_local_functions(model) if model.functions else _copied(model)
     graph = model.graph
-    values = _evaluated(model)
-    kept = [node for node in graph.node if not all(name in values for name in node.output)]
-    del graph.node[:]
-    graph.node.extend(kept)  # copies: from here on only graph.node is real
-    _name_nodes(graph.node)
-    _drop_zero_biases(graph.node, values)
-    _materialise(graph, values)
-    _rename_values(graph)
+    fixed = {v.name for v in (*graph.input, *graph.output)} | _captured(graph)
+    values = constants(model)
+    _bypass_identities(graph, fixed)
+    _drop_zero_biases(graph, values)
+    _freeze_reshapes(graph, values)
+    _drop_unread(graph, values)
+    name_nodes(graph.node)
+    _materialise(graph, values, _opset(model))
+    rename_values(graph, fixed | {t.name for t in graph.initializer})
     _strip(model)
     return model
 
@@ -59,80 +40,9 @@ def _copied(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _evaluated(model: onnx.ModelProto) -> Values:
-    """The value of every node output that is constant and not an output of the graph."""
-    graph = model.graph
-    known: Values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    types = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info)}
-    types |= {t.name: t.data_type for t in graph.initializer}
-    outputs = {v.name for v in graph.output}
-    computed: Values = {}
-    for node in graph.node:
-        if node.op_type not in EVALUATED or node.domain or outputs & set(node.output):
-            continue
-        value = _value(node, known, types, model.opset_import)
-        if value is not None and value.nbytes <= LARGEST:
-            known[node.output[0]] = computed[node.output[0]] = value
-            types[node.output[0]] = helper.np_dtype_to_tensor_dtype(value.dtype)
-    return computed
-
-
-def _value(
-    node: onnx.NodeProto, known: Values, types: Mapping[str, int], opsets: Any
-) -> NDArray[Any] | None:
-    """What a node gives, if its inputs are constant; of CastLike's second input only the type."""
-    if node.op_type == "CastLike":
-        target = types.get(node.input[1], 0)
-        if node.input[0] not in known or not target:
-            return None
-        node = helper.make_node("Cast", [node.input[0]], list(node.output), to=target)
-    names = [name for name in node.input if name]
-    if not all(name in known for name in names):
-        return None
-    try:
-        return _run(node, {name: known[name] for name in names}, opsets)
-    except Exception:  # onnx.reference raises whatever its kernels raise; the node then stays
-        logger.debug("kept %s %s: it could not be evaluated", node.op_type, node.name)
-        return None
-
-
-def _run(node: onnx.NodeProto, feeds: Values, opsets: Any) -> NDArray[Any]:
-    """The node alone in onnx.reference."""
-    untyped = onnx.TypeProto()
-    inputs = [helper.make_value_info(name, untyped) for name in feeds]
-    outputs = [helper.make_value_info(node.output[0], untyped)]
-    graph = helper.make_graph([node], "constant", inputs, outputs)
-    single = helper.make_model(graph, opset_imports=list(opsets), ir_version=10)
-    result = ReferenceEvaluator(single).run(None, feeds)
-    return np.asarray(result[0])  # type: ignore[index]
-
-
-def _drop_zero_biases(nodes: Iterable[onnx.NodeProto], values: Values) -> None:
-    """A convolution's bias of zeros is absent instead."""
-    for node in nodes:
-        convolves = node.op_type in ("Conv", "ConvTranspose") and len(node.input) == 3
-        if convolves and node.input[2] in values and not values[node.input[2]].any():
-            del node.input[2]
-
-
-def _materialise(graph: onnx.GraphProto, values: Values) -> None:
-    """Computed constants that are still read become initializers; unread ones go."""
-    taken = {t.name for t in graph.initializer} | {v.name for v in graph.input}
-    for node in graph.node:
-        for slot, name in enumerate(node.input):
-            if name not in values:
-                continue
-            wanted = _parameter_name(node, slot) or name
-            if wanted not in taken:
-                taken.add(wanted)
-                array = np.ascontiguousarray(values[name]).reshape(values[name].shape)
-                graph.initializer.append(numpy_helper.from_array(array, wanted))
-            node.input[slot] = wanted
-    read = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
-    read |= _captured(graph)
-    kept = [t for t in graph.initializer if t.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+def _opset(model: onnx.ModelProto) -> int:
+    versions = {o.domain: o.version for o in model.opset_import}
+    return int(versions.get("", 0) or versions["ai.onnx"])
 
 
 def _captured(graph: onnx.GraphProto) -> set[str]:
@@ -146,53 +56,96 @@ def _captured(graph: onnx.GraphProto) -> set[str]:
     return names
 
 
-def _parameter_name(node: onnx.NodeProto, slot: int) -> str | None:
-    """`norm.weight` for a BatchNorm's scale, from the module that the node's name begins with."""
-    module = node.name.rpartition("/")[0]
-    if node.op_type == "BatchNormalization" and module:
-        return f"{module}.{NORM_PARAMETERS[slot - 1]}"
-    return None
-
-
-def _name_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
-    """`layer1.0.conv1/Conv`: the module that made the node, and the operator; unique."""
-    taken: dict[str, int] = {}
-    for node in nodes:
-        module = _module(node)
-        base = f"{module}/{node.op_type}" if module else node.op_type
-        count = taken[base] = taken.get(base, 0) + 1
-        node.name = base if count == 1 else f"{base}_{count}"
-
-
-def _module(node: onnx.NodeProto) -> str:
-    """The path of the innermost module, from the exporter's notes; empty at the root."""
-    for prop in node.metadata_props:
-        if prop.key == SCOPES:
-            try:
-                scopes = ast.literal_eval(prop.value)
-                return str(scopes[-2])
-            except (ValueError, SyntaxError, IndexError):
-                return ""
-    return ""
-
-
-def _rename_values(graph: onnx.GraphProto) -> None:
-    """A node's output is called as the node; names at the model's border stay."""
-    fixed = {v.name for v in (*graph.input, *graph.output)} | {t.name for t in graph.initializer}
-    fixed |= _captured(graph)
-    names: dict[str, str] = {}
+def _bypass_identities(graph: onnx.GraphProto, fixed: Collection[str]) -> None:
+    """Readers of an Identity (a dropout in eval mode) read what it reads."""
+    source: dict[str, str] = {}
     for node in graph.node:
-        for slot, name in enumerate(node.output):
-            if name and name not in fixed and node.name not in fixed:
-                names[name] = f"{node.name}:{slot}" if slot else node.name
+        node.input[:] = [source.get(name, name) for name in node.input]
+        if node.op_type == "Identity" and not node.domain and node.output[0] not in fixed:
+            source[node.output[0]] = node.input[0]
+
+
+def _drop_zero_biases(graph: onnx.GraphProto, values: Values) -> None:
+    """A convolution's computed bias of zeros is absent instead."""
     for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-    kept = [v for v in graph.value_info if v.name in names]
-    for value in kept:
-        value.name = names[value.name]
-    del graph.value_info[:]
-    graph.value_info.extend(kept)
+        convolves = node.op_type in ("Conv", "ConvTranspose") and len(node.input) == 3
+        if convolves and node.input[2] in values and not values[node.input[2]].any():
+            del node.input[2]
+
+
+def _freeze_reshapes(graph: onnx.GraphProto, values: Values) -> None:
+    """Reshape(x, Concat(batch, 64)) as Reshape(x, [0, 64]): the target where one size is open."""
+    known = sizes(graph)
+    fixed = {t.name for t in graph.initializer} | values.keys()
+    for node in graph.node:
+        if node.op_type != "Reshape" or node.domain or node.input[1] in fixed:
+            continue
+        target = _target(known.get(node.input[0]), known.get(node.output[0]))
+        if target is not None:  # it holds no size of zero, so allowzero is not needed
+            kept = [a for a in node.attribute if a.name != "allowzero"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+            node.input[1] = f"{node.output[0]}.target"
+            values[node.input[1]] = np.asarray(target, np.int64)
+
+
+def _target(before: Sizes | None, after: Sizes | None) -> list[int] | None:
+    """0 copies the first size, also of an empty batch; -1 is whatever remains."""
+    if not before or not after or 0 in after:
+        return None
+    open_sizes = [i for i, size in enumerate(after) if not isinstance(size, int)]
+    if len(open_sizes) != 1:
+        return None
+    place = open_sizes[0]
+    copies = place == 0 and isinstance(after[0], str) and before[0] == after[0]
+    return [size if isinstance(size, int) else 0 if copies else -1 for size in after]
+
+
+def _drop_unread(graph: onnx.GraphProto, values: Values) -> None:
+    """Nodes whose values are constant or that nobody reads go."""
+    read = {v.name for v in graph.output} | _captured(graph)
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if all(name in values for name in node.output) or not read & set(node.output):
+            continue
+        read |= set(node.input)
+        kept.append(node)
+    kept.reverse()
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _materialise(graph: onnx.GraphProto, values: Values, opset: int) -> None:
+    """Computed constants that are still read become initializers; unread ones go."""
+    taken = {t.name for t in graph.initializer} | {v.name for v in (*graph.input, *graph.output)}
+    captured = _captured(graph)
+    made: dict[str, str] = {}
+
+    def make(name: str, wanted: str) -> None:
+        made[name] = wanted
+        taken.add(wanted)
+        graph.initializer.append(numpy_helper.from_array(np.asarray(values[name]), wanted))
+
+    for name in sorted(captured & values.keys()):
+        make(name, name)
+    for node in graph.node:
+        for slot, name in enumerate(node.input):
+            if name not in values:
+                continue
+            wanted = constant_name(node, slot, opset)
+            own = node.op_type == "BatchNormalization"  # which never share a parameter
+            if name not in made or own:
+                make(name, wanted if wanted not in taken else name)
+            node.input[slot] = made[name]
+    _drop_unread_initializers(graph, captured)
+
+
+def _drop_unread_initializers(graph: onnx.GraphProto, captured: Collection[str]) -> None:
+    read = {name for node in graph.node for name in node.input}
+    read |= {v.name for v in graph.output} | set(captured)
+    kept = [t for t in graph.initializer if t.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _strip(model: onnx.ModelProto) -> None:
