@@ -1,0 +1,119 @@
+"""Carry plans out on the index. It is dull: all decisions are in the plan.
+
+A tensor's name never comes to stand for other values: what a plan moves gets a fresh name, and
+so does every constant it changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bnfold.folding.affine import Array
+from bnfold.folding.answers import Put, trimmed
+from bnfold.folding.masters import changed, in_range
+from bnfold.folding.plan import Plan, Step
+from bnfold.folding.spot import WIDE
+from bnfold.graph.constants import Constant
+from bnfold.graph.index import GraphIndex, Node
+from bnfold.graph.shapes import TensorType
+
+
+def writable(index: GraphIndex, plan: Plan) -> bool:
+    """Whether every constant that the plan makes can be written in the model's number type."""
+    for step in plan.steps:
+        for slot, change in step.changes.items():
+            current = _current(index, step.node, slot)
+            elem_type = _elem_type(index, step.node, current)
+            if elem_type not in WIDE or not in_range(current, change, elem_type):
+                return False
+        if step.bias is not None:
+            elem_type = _elem_type(index, step.node, None)
+            if elem_type not in WIDE or not in_range(None, Put(step.bias), elem_type):
+                return False
+        for value in step.attributes.values():
+            if not np.isfinite(np.float32(value)):
+                return False
+    return True
+
+
+def _current(index: GraphIndex, node: Node, slot: int) -> Constant | None:
+    return index.constant(node.inputs[slot]) if slot < len(node.inputs) else None
+
+
+def _elem_type(index: GraphIndex, node: Node, current: Constant | None) -> int:
+    """The type of a constant: what stands there now, else that of the node's result."""
+    if current is not None:
+        return current.elem_type
+    known = index.type_of(node.outputs[0]).elem_type
+    others = [c.elem_type for c in map(index.constant, node.inputs) if c is not None]
+    return known or next((t for t in others if t in WIDE), 0)
+
+
+def absorb(index: GraphIndex, plan: Plan) -> None:
+    """Change the constants and attributes of a plan's nodes, and add its biases."""
+    for step in plan.steps:
+        for slot, change in step.changes.items():
+            current = _current(index, step.node, slot)
+            elem_type = _elem_type(index, step.node, current)
+            constant = changed(current, change, elem_type)
+            old = step.node.inputs[slot] if slot < len(step.node.inputs) else ""
+            index.set_input(step.node, slot, _named(index, step.node, old, slot, constant))
+        step.node.edited.update(step.attributes)
+        if step.bias is not None:
+            _add_bias(index, step, step.bias)
+
+
+def _named(index: GraphIndex, node: Node, old: str, slot: int, constant: Constant) -> str:
+    """A fresh name for a changed constant; one that the fold made for this node alone is kept."""
+    if old in index.made and len(index.readers[old]) == 1:
+        index.made[old] = constant
+        index.types[old] = TensorType(constant.elem_type, constant.shape)
+        return old
+    if old in index.made:
+        return index.make_constant(old, constant, index.made_from[old])
+    base = f"{old}_folded" if old else f"{_stem(node, slot)}_folded_bias"
+    return index.make_constant(base, constant, old)
+
+
+def _stem(node: Node, slot: int) -> str:
+    return node.inputs[1] if len(node.inputs) > 1 and node.inputs[1] else node.outputs[0]
+
+
+def _add_bias(index: GraphIndex, step: Step, bias: Array) -> None:
+    """x W + b: a Gemm where the product is one of matrices, else an Add behind it."""
+    node = step.node
+    constant = _bias_constant(index, node, bias)
+    name = index.make_constant(f"{_stem(node, 2)}_folded_bias", constant, "")
+    if bias.ndim == 2:
+        node.op_type = "Gemm"
+        index.set_input(node, 2, name)
+        return
+    output = node.outputs[0]
+    product = index.fresh(f"{output}_product")
+    index.split_output(node, 0, product)
+    index.insert_behind(node, "Add", [product, name], output)
+
+
+def _bias_constant(index: GraphIndex, node: Node, bias: Array) -> Constant:
+    value = np.ascontiguousarray(trimmed(bias, 1))
+    return Constant(_elem_type(index, node, None), value.shape, lambda: value)
+
+
+def lift_out(index: GraphIndex, spot: Node, slot: int) -> None:
+    """Take a spot out after its map was pulled: its output's name goes to what stood before it."""
+    before, behind = spot.inputs[slot], spot.outputs[0]
+    index.remove(spot)
+    index.rename(before, behind)
+
+
+def bypass(index: GraphIndex, spot: Node, slot: int) -> None:
+    """Take a spot out: its readers read its input, which keeps its values."""
+    before, behind = spot.inputs[slot], spot.outputs[0]
+    index.remove(spot)
+    index.redirect(behind, before)
+
+
+def rename_moved(index: GraphIndex, names: list[str]) -> None:
+    """Fresh names for tensors whose values became others."""
+    for name in names:
+        index.rename(name, index.fresh(f"{name}_folded"))

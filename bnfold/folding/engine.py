@@ -1,0 +1,212 @@
+"""The fold of one model: spots, plans, their application, until nothing moves any more."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import onnx
+
+from bnfold.folding import apply
+from bnfold.folding.affine import Affine
+from bnfold.folding.plan import Plan, Refusal, pulled, pushed
+from bnfold.folding.reasons import Reason
+from bnfold.folding.report import Fold, FoldReport, Options, Outcome, Remaining
+from bnfold.folding.spot import Spot, counts, map_of, nested_batch_norms, spots
+from bnfold.graph.index import GraphIndex, Node
+from bnfold.graph.write import write_back
+
+logger = logging.getLogger(__name__)
+
+# the more a reason says about what stands in the way, the sooner it is the one reported
+_TELLING = (
+    Reason.NUMBER_RANGE,
+    Reason.WOULD_COST_MORE,
+    Reason.NOT_YET,
+    Reason.OPERATOR_UNKNOWN,
+    Reason.PARAMETER_OVERRIDABLE,
+    Reason.NEGATIVE_SCALE,
+    Reason.PADDING_SHIFT,
+    Reason.SHAPE_UNKNOWN,
+    Reason.AXIS_MISMATCH,
+    Reason.VALUE_USED_ELSEWHERE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A way to take a spot out: the part of its map that goes up, and the part that goes down."""
+
+    outcome: Outcome
+    up: Plan | None = None
+    down: Plan | None = None
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """Up, then down."""
+        return tuple(plan for plan in (self.up, self.down) if plan is not None)
+
+    @property
+    def biases(self) -> int:
+        """Products that need a bias behind them."""
+        return sum(plan.biases for plan in self.plans)
+
+    @property
+    def added(self) -> int:
+        """Nodes that it adds."""
+        return sum(plan.added for plan in self.plans)
+
+
+@dataclass(slots=True)
+class _State:
+    index: GraphIndex
+    folded: list[Fold] = field(default_factory=list)
+    refusals: dict[int, Refusal] = field(default_factory=dict)
+
+
+def fold_in_place(model: onnx.ModelProto, options: Options) -> FoldReport:
+    """Fold a model that the caller owns; where nothing folds, it stays as it was."""
+    before = counts(model)
+    state = _State(GraphIndex(model, overridable(model, options)))
+    waiting = list(spots(state.index))
+    progress = True
+    while progress and waiting:
+        left = [spot for spot in waiting if not _taken_out(state, spot)]
+        progress = len(left) < len(waiting)
+        waiting = left
+    if state.folded:
+        write_back(state.index)
+    remaining = (
+        *(_remaining(spot, state) for spot in waiting if spot.kind == "batchnorm"),
+        *(_nested(name) for name in nested_batch_norms(model)),
+    )
+    return FoldReport(before, counts(model), tuple(state.folded), remaining)
+
+
+def overridable(model: onnx.ModelProto, options: Options) -> frozenset[str]:
+    """Initializers that callers may feed: also inputs, from IR 4 on, unless frozen."""
+    if model.ir_version < 4 or options.freeze_inputs:
+        return frozenset()
+    return frozenset(i.name for i in model.graph.input)
+
+
+def _taken_out(state: _State, spot: Spot) -> bool:
+    """Try to fold one spot; True if it is gone."""
+    index, node = state.index, spot.node
+    m = map_of(index, spot)
+    if isinstance(m, Reason):
+        state.refusals[node.key] = Refusal(m)
+        return False
+    move = _best_move(index, spot, m)
+    if isinstance(move, Refusal):
+        state.refusals[node.key] = move
+        return False
+    state.folded.append(_record(spot, move))
+    logger.debug("%s: %s", spot.label, move.outcome)
+    _carry_out(index, spot, move)
+    return True
+
+
+def _best_move(index: GraphIndex, spot: Spot, m: Affine) -> Move | Refusal:
+    """Up, down, or both ways at once; the one that adds least, the first of equals."""
+    node, slot = spot.node, spot.slot
+    if m.is_identity:
+        return _removal(index, spot)
+    found: list[Move] = []
+    refusals: list[Refusal] = []
+    for outcome, up, down in _ways(m):
+        up_plan = None if up is None else pulled(index, node, slot, up)
+        if isinstance(up_plan, Refusal):
+            refusals.append(up_plan)
+            continue
+        down_plan = None if down is None else pushed(index, node, down)
+        if isinstance(down_plan, Refusal):
+            refusals.append(down_plan)
+            continue
+        move = Move(outcome, up_plan, down_plan)
+        refusal = _objection(index, spot, move)
+        if refusal is not None:
+            refusals.append(refusal)
+        else:
+            found.append(move)
+            if move.biases == 0:
+                break
+    if found:
+        return min(found, key=lambda move: (move.added, move.biases))
+    return min(refusals, key=_rank)
+
+
+def _ways(m: Affine) -> list[tuple[Outcome, Affine | None, Affine | None]]:
+    """y = s x + t: whole up, whole down, s up and t down, t/s up and s down."""
+    ways: list[tuple[Outcome, Affine | None, Affine | None]] = [
+        ("pulled", m, None),
+        ("pushed", None, m),
+    ]
+    if not m.is_scale_only and not m.is_shift_only:
+        ways.append(("split", m.scale_part(), m.shift_part()))
+        if m.invertible:
+            earlier = Affine.of(m.scale * 0 + 1, m.shift / m.scale)
+            ways.append(("split", earlier, m.scale_part()))
+    return ways
+
+
+def _rank(refusal: Refusal) -> int:
+    return _TELLING.index(refusal.reason) if refusal.reason in _TELLING else len(_TELLING)
+
+
+def _objection(index: GraphIndex, spot: Spot, move: Move) -> Refusal | None:
+    """Why an exact move is not made: it adds nodes, or a constant leaves the number range."""
+    allowed = 1 if spot.kind == "batchnorm" else 0
+    if move.added > allowed or (spot.kind == "affine" and move.biases):
+        return Refusal(Reason.WOULD_COST_MORE)
+    if not all(apply.writable(index, plan) for plan in move.plans):
+        return Refusal(Reason.NUMBER_RANGE)
+    return None
+
+
+def _removal(index: GraphIndex, spot: Spot) -> Move | Refusal:
+    """An identity goes, unless it is all that stands between two borders of the graph."""
+    before, behind = spot.node.inputs[spot.slot], spot.node.outputs[0]
+    if index.is_exposed(behind) and (
+        index.is_exposed(before) or index.producer_of(before) is None
+    ):
+        return Refusal(Reason.VALUE_USED_ELSEWHERE, behind)
+    return Move("removed")
+
+
+def _carry_out(index: GraphIndex, spot: Spot, move: Move) -> None:
+    node, slot = spot.node, spot.slot
+    before, behind = node.inputs[slot], node.outputs[0]
+    for plan in move.plans:
+        apply.absorb(index, plan)
+    if move.down is None and (move.up is not None or index.is_exposed(behind)):
+        apply.lift_out(index, node, slot)
+    else:
+        apply.bypass(index, node, slot)
+    moved = [name for plan in move.plans for name in plan.moved]
+    apply.rename_moved(index, [n for n in moved if move.down is not None or n != before])
+
+
+def _record(spot: Spot, move: Move) -> Fold:
+    steps = [step.node for plan in move.plans for step in plan.steps]
+    merged = bool(steps) and all(_is_map(node) for node in steps)
+    outcome: Outcome = "merged" if merged and move.outcome != "split" else move.outcome
+    through = tuple(n.name for plan in move.plans for n in plan.crossed)
+    return Fold(spot.label, spot.kind, outcome, tuple(n.name for n in steps), through)
+
+
+def _is_map(node: Node) -> bool:
+    return node.op_type in ("BatchNormalization", "Add", "Sub", "Mul", "Div")
+
+
+def _remaining(spot: Spot, state: _State) -> Remaining:
+    refusal = state.refusals[spot.node.key]
+    reason = refusal.reason
+    return Remaining(
+        spot.label, spot.kind, reason.code, reason.sentence, refusal.blocker, reason.unblock
+    )
+
+
+def _nested(name: str) -> Remaining:
+    reason = Reason.NOT_YET
+    return Remaining(name, "batchnorm", reason.code, reason.sentence, None, reason.unblock)

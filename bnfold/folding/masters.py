@@ -1,0 +1,77 @@
+"""Constants that the fold makes: float64 until written, checked for the range of their type.
+
+A scaled weight is kept as its source and the factors to apply, so that one weight at a time is
+in memory as float64, however often it was scaled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from bnfold.folding.affine import Array
+from bnfold.folding.answers import Change, Put
+from bnfold.graph.constants import WRITTEN_AS, Constant
+
+
+@dataclass(frozen=True, slots=True)
+class Factored:
+    """A constant times factors that broadcast to its shape, evaluated on demand."""
+
+    source: Constant
+    factors: tuple[Array, ...]
+
+    def value(self) -> Array:
+        """The product in float64."""
+        value = self.source.value()
+        product = value * self.factors[0]
+        for factor in self.factors[1:]:
+            product *= factor
+        return product
+
+
+def changed(current: Constant | None, change: Change, elem_type: int) -> Constant:
+    """The constant after a change."""
+    if isinstance(change, Put):
+        value = np.ascontiguousarray(change.value, np.float64)
+        return Constant(elem_type, value.shape, lambda: value)
+    assert current is not None, "only an existing constant can be scaled"
+    owner = getattr(current.load, "__self__", None)
+    if isinstance(owner, Factored):
+        factored = Factored(owner.source, _composed(owner.factors, change.by))
+    else:
+        factored = Factored(current, (change.by,))
+    return Constant(current.elem_type, current.shape, factored.value)
+
+
+def _composed(factors: tuple[Array, ...], by: Array) -> tuple[Array, ...]:
+    """Factors of one shape multiply at once, so that a long chain stays short."""
+    for i, factor in enumerate(factors):
+        if factor.shape == by.shape:
+            return (*factors[:i], factor * by, *factors[i + 1 :])
+    return (*factors, by)
+
+
+def in_range(current: Constant | None, change: Change, elem_type: int) -> bool:
+    """Whether the changed constant is finite and keeps its digits in the model's type."""
+    info = np.finfo(WRITTEN_AS[elem_type])
+    if isinstance(change, Put):
+        return _holds(np.abs(change.value), info)
+    assert current is not None
+    return _holds(_largest(current, change.by), info)
+
+
+def _largest(current: Constant, by: Array) -> Array:
+    """The largest magnitude under each factor: what decides over range, without the product."""
+    axes = tuple(i for i, n in enumerate(by.shape) if n == 1)
+    magnitude = np.abs(current.value()).max(axis=axes, keepdims=True, initial=0.0)
+    return magnitude * np.abs(by) if prod(magnitude.shape) else magnitude
+
+
+def _holds(magnitude: Array, info: np.finfo) -> bool:  # type: ignore[type-arg]
+    """Finite, and nothing but exact zero lies among the subnormal numbers, which drop digits."""
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(magnitude).all() and (magnitude <= float(info.max)).all()
+    return bool(finite and not ((magnitude > 0) & (magnitude < float(info.tiny))).any())

@@ -1,0 +1,265 @@
+"""Follow a map through the rules until constants have it all, or a reason stops it.
+
+A plan touches nothing. Nodes are visited once, in topological order away from the spot, so that
+all that a tensor's readers ask of it is known before its producer is asked. Where a rule has
+alternatives (which branch of an Add takes the shift?) they are tried in turn.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bnfold.folding.affine import Affine, Array
+from bnfold.folding.answers import Absorbed, Answer, Answers, Blocked, Change, Facts, Passes
+from bnfold.folding.facts import DEFAULT_DOMAINS, facts, sharpened, without_rule
+from bnfold.folding.reasons import Reason
+from bnfold.folding.rules import PULL, PULL_MANY, PUSH, PUSH_MANY, Maps
+from bnfold.graph.index import GraphIndex, Node
+
+logger = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 24  # of one search over the alternatives of all rules on its way
+MOST_NODES = 2000  # of one walk: beyond, the search as a whole would not stay linear
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one node changes: constants by input slot, attributes, a bias to add behind it."""
+
+    node: Node
+    changes: Mapping[int, Change]
+    attributes: Mapping[str, Any]
+    bias: Array | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """All that one map's move changes; `moved` are the tensors whose values become others."""
+
+    steps: list[Step] = field(default_factory=list)
+    crossed: list[Node] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+
+    @property
+    def biases(self) -> int:
+        """Products that need a bias behind them."""
+        return sum(step.bias is not None for step in self.steps)
+
+    @property
+    def added(self) -> int:
+        """Nodes that the plan adds: a bias behind a product of matrices is a Gemm, no node."""
+        return sum(s.bias is not None and s.bias.ndim != 2 for s in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no plan, and the node in the way (None: the graph's border)."""
+
+    reason: Reason
+    blocker: str | None = None
+
+
+class _Stop(Exception):
+    """Ends a walk."""
+
+    def __init__(self, reason: Reason, blocker: str | None) -> None:
+        super().__init__(reason)
+        self.refusal = Refusal(reason, blocker)
+
+
+class _Choices:
+    """One path through the alternatives: which one to take at the n-th fork."""
+
+    def __init__(self, picks: list[int]) -> None:
+        self.picks = picks
+        self.widths: list[int] = []
+
+    def take(self, answers: Answers) -> Answer:
+        if not isinstance(answers, tuple):
+            return answers
+        fork = len(self.widths)
+        self.widths.append(len(answers))
+        return answers[self.picks[fork] if fork < len(self.picks) else 0]
+
+    def following(self) -> list[int] | None:
+        """The next path, the last fork turned first; None behind the last path."""
+        picks = [*self.picks, *[0] * (len(self.widths) - len(self.picks))][: len(self.widths)]
+        while picks and picks[-1] + 1 >= self.widths[len(picks) - 1]:
+            picks.pop()
+        return [*picks[:-1], picks[-1] + 1] if picks else None
+
+
+def pulled(index: GraphIndex, spot: Node, slot: int, m: Affine) -> Plan | Refusal:
+    """The cheapest plan that moves m up from a spot's input."""
+    return _cheapest(lambda choices: _walk_up(index, spot, slot, m, choices))
+
+
+def pushed(index: GraphIndex, spot: Node, m: Affine) -> Plan | Refusal:
+    """The cheapest plan that moves m down from a spot's output."""
+    return _cheapest(lambda choices: _walk_down(index, spot, m, choices))
+
+
+def _cheapest(walk: Callable[[_Choices], Plan]) -> Plan | Refusal:
+    best: Plan | None = None
+    refusal: Refusal | None = None
+    picks: list[int] | None = []
+    for _ in range(MOST_ATTEMPTS):
+        choices = _Choices(picks or [])
+        try:
+            plan = walk(choices)
+        except _Stop as stop:
+            refusal = refusal or stop.refusal
+        else:
+            if best is None or plan.biases < best.biases:
+                best = plan
+            if plan.biases == 0:
+                break
+        picks = choices.following()
+        if picks is None:
+            break
+    assert best is not None or refusal is not None
+    return best or refusal  # type: ignore[return-value]
+
+
+def _asked(rule: Callable[[], Answers], node: Node) -> Answers:
+    try:
+        return rule()
+    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+        # a node that its own rule cannot read (attributes or sizes that contradict each other)
+        # keeps its neighbours as they are; it never ends the run
+        logger.warning("%s at %s: %r", node.op_type, node.key, error)
+        return Blocked(Reason.NOT_YET)
+
+
+def _pull_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
+    if node.domain in DEFAULT_DOMAINS:
+        if node.op_type in PULL_MANY:
+            return PULL_MANY[node.op_type](seen, maps)
+        if node.op_type in PULL:
+            alone = set(maps) == {0}
+            return PULL[node.op_type](seen, maps[0]) if alone else Blocked(Reason.NOT_YET)
+    return None
+
+
+def _push_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
+    if node.domain in DEFAULT_DOMAINS:
+        if node.op_type in PUSH_MANY:
+            return PUSH_MANY[node.op_type](seen, maps)
+        if node.op_type in PUSH:
+            if len(maps) > 1:
+                return Blocked(Reason.NONLINEAR_NEIGHBOURS)
+            ((k, m),) = maps.items()
+            return PUSH[node.op_type](seen, m, k)
+    return None
+
+
+def _settle(
+    index: GraphIndex, node: Node, answers: Answers | None, choices: _Choices, plan: Plan
+) -> Mapping[int, Affine]:
+    """Note in the plan what the node's answer changes; return where the map goes on."""
+    if answers is None:
+        raise _Stop(without_rule(index, node), node.name)
+    answer = choices.take(answers)
+    if isinstance(answer, Blocked):
+        raise _Stop(sharpened(index, node, answer.reason), node.name)
+    bias = answer.bias if isinstance(answer, Absorbed) else None
+    if answer.changes or answer.attributes or bias is not None:
+        plan.steps.append(Step(node, answer.changes, answer.attributes, bias))
+    else:
+        plan.crossed.append(node)
+    if len(plan.steps) + len(plan.crossed) > MOST_NODES:
+        raise _Stop(Reason.NOT_YET, node.name)
+    return answer.to if isinstance(answer, Passes) else {}
+
+
+Asked = dict[str, dict[tuple[int, int], Affine]]  # of a tensor, by the edge that asks it
+
+
+def _walk_up(index: GraphIndex, spot: Node, slot: int, m: Affine, choices: _Choices) -> Plan:
+    plan = Plan()
+    asked: Asked = {}
+    agenda: list[tuple[float, int]] = []
+
+    def ask(name: str, edge: tuple[int, int], wanted: Affine) -> None:
+        asked.setdefault(name, {})[edge] = wanted
+        producer = index.producer_of(name)
+        if producer is not None:
+            heapq.heappush(agenda, (-producer.order, producer.key))
+        elif not wanted.is_identity:
+            overridable = index.is_overridable(name)
+            raise _Stop(
+                Reason.PARAMETER_OVERRIDABLE if overridable else Reason.NONLINEAR_NEIGHBOURS, name
+            )
+
+    ask(spot.inputs[slot], (spot.key, slot), m)
+    done: set[int] = set()
+    while agenda:
+        key = heapq.heappop(agenda)[1]
+        if key in done:
+            continue
+        done.add(key)
+        node = index.nodes[key]
+        agreed = {i: _agreed(index, name, asked) for i, name in enumerate(node.outputs)}
+        maps = {i: one for i, one in agreed.items() if one is not None}
+        if not maps:
+            continue
+        plan.moved.extend(node.outputs[i] for i in maps)
+        seen = facts(index, node)
+        answers = _asked(lambda node=node, seen=seen, maps=maps: _pull_answer(node, seen, maps), node)  # type: ignore[misc, return-value]
+        for i, part in _settle(index, node, answers, choices, plan).items():
+            ask(node.inputs[i], (node.key, i), part)
+    return plan
+
+
+def _agreed(index: GraphIndex, name: str, asked: Asked) -> Affine | None:
+    """The one map that all readers of a tensor ask of it, or None where nothing changes."""
+    edges = asked.get(name)
+    if not edges or all(m.is_identity for m in edges.values()):
+        return None
+    first = next(iter(edges.values()))
+    if any(m != first for m in edges.values()):
+        raise _Stop(Reason.VALUE_USED_ELSEWHERE, name)
+    if index.is_exposed(name):
+        raise _Stop(Reason.VALUE_USED_ELSEWHERE, name)
+    for reader, slot in index.value_readers(name):
+        if (reader.key, slot) not in edges and not _indifferent(index, reader, slot, first):
+            raise _Stop(Reason.VALUE_USED_ELSEWHERE, reader.name)
+    return first
+
+
+def _indifferent(index: GraphIndex, reader: Node, slot: int, m: Affine) -> bool:
+    """Whether a reader outside of the plan sees only what m leaves alone (another Slice)."""
+    answer = _asked(lambda: _push_answer(reader, facts(index, reader), {slot: m}), reader)  # type: ignore[arg-type, return-value]
+    if not isinstance(answer, Passes) or answer.changes or answer.attributes:
+        return False
+    return all(part.is_identity for part in answer.to.values())
+
+
+def _walk_down(index: GraphIndex, spot: Node, m: Affine, choices: _Choices) -> Plan:
+    plan = Plan()
+    arrived: dict[int, dict[int, Affine]] = {}
+    agenda: list[tuple[float, int]] = []
+
+    def hand(name: str, carried: Affine) -> None:
+        if index.is_exposed(name):
+            raise _Stop(Reason.VALUE_USED_ELSEWHERE, name)
+        for reader, slot in index.value_readers(name):
+            if reader.key not in arrived:
+                heapq.heappush(agenda, (reader.order, reader.key))
+            arrived.setdefault(reader.key, {})[slot] = carried
+
+    hand(spot.outputs[0], m)
+    while agenda:
+        node = index.nodes[heapq.heappop(agenda)[1]]
+        maps = arrived[node.key]
+        seen = facts(index, node)
+        answers = _asked(lambda node=node, seen=seen, maps=maps: _push_answer(node, seen, maps), node)  # type: ignore[misc, return-value]
+        for i, part in _settle(index, node, answers, choices, plan).items():
+            if i < len(node.outputs) and node.outputs[i] and not part.is_identity:
+                plan.moved.append(node.outputs[i])
+                hand(node.outputs[i], part)
+    return plan

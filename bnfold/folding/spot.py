@@ -1,0 +1,175 @@
+"""Where affine maps stand: inference BatchNormalizations, and Mul/Add/Sub/Div by constants.
+
+A decomposed BatchNorm (Sub, Sqrt, Div, Mul, Add) is a row of such maps; each moves by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from bnfold.folding.affine import Affine, Array
+from bnfold.folding.answers import Operand
+from bnfold.folding.facts import DEFAULT_DOMAINS
+from bnfold.folding.reasons import Reason
+from bnfold.folding.report import Counts, Kind
+from bnfold.folding.rules.broadcast import dim_from_right
+from bnfold.folding.rules.norms import folded_parameters
+from bnfold.graph.index import GraphIndex, Node
+from bnfold.graph.readers import subgraphs
+
+WIDE = (TensorProto.FLOAT, TensorProto.DOUBLE)
+ARITHMETIC = ("Add", "Div", "Mul", "Sub")
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A node that is an affine map of one of its inputs."""
+
+    node: Node
+    kind: Kind
+    slot: int  # the input that is mapped
+
+    @property
+    def label(self) -> str:
+        """Scope, position and name: how reports call it."""
+        return label("main", self.node.key, self.node.proto.name if self.node.proto else "")
+
+
+def label(scope: str, position: int, name: str) -> str:
+    """`main:12:bn1`, or `main:12` where the node has no name."""
+    return f"{scope}:{position}:{name}" if name else f"{scope}:{position}"
+
+
+def spots(index: GraphIndex) -> Iterator[Spot]:
+    """All spots of the main graph, in topological order."""
+    for node in sorted(index.nodes.values(), key=lambda n: n.order):
+        if node.domain not in DEFAULT_DOMAINS:
+            continue
+        if node.op_type == "BatchNormalization":
+            yield Spot(node, "batchnorm", 0)
+        elif node.op_type in ARITHMETIC and len(node.inputs) == 2:
+            constant = [index.is_constant(name) for name in node.inputs]
+            if constant[0] != constant[1] and not (node.op_type == "Div" and constant[0]):
+                yield Spot(node, "affine", 1 if constant[0] else 0)
+
+
+def map_of(index: GraphIndex, spot: Spot) -> Affine | Reason:
+    """The map that stands at a spot now, or why it cannot be read as one."""
+    return _batch_norm(index, spot.node) if spot.kind == "batchnorm" else _arithmetic(index, spot)
+
+
+def _batch_norm(index: GraphIndex, node: Node) -> Affine | Reason:
+    per_position = index.opset < 9 and not node.attributes.get("spatial", 1)
+    trains = index.opset >= 14 and node.attributes.get("training_mode", 0)
+    if trains or any(node.outputs[1:]):
+        return Reason.TRAINING_MODE
+    if index.opset < 7 or len(node.inputs) != 5:
+        return Reason.NOT_YET
+    missing = next((name for name in node.inputs[1:] if index.constant(name) is None), None)
+    if missing is not None:
+        traced = index.is_overridable(index.origin(missing))
+        return Reason.PARAMETER_OVERRIDABLE if traced else Reason.PARAMETER_NOT_CONSTANT
+    constants = [c for c in map(index.constant, node.inputs[1:]) if c is not None]
+    elem_type = index.type_of(node.inputs[0]).elem_type or constants[0].elem_type
+    if elem_type not in WIDE or any(c.elem_type not in WIDE for c in constants):
+        return Reason.NOT_YET
+    if any(c.shape != constants[0].shape for c in constants):
+        return Reason.PARAMETER_INVALID
+    shape = index.type_of(node.inputs[0]).shape
+    if shape is None:
+        return Reason.SHAPE_UNKNOWN
+    gamma, beta, mean, var = (c.value() for c in constants)
+    epsilon = float(np.float32(node.attributes.get("epsilon", 1e-5)))
+    with np.errstate(all="ignore"):
+        scale, shift = folded_parameters(gamma, beta, mean, var, epsilon)
+    if not ((var + epsilon > 0).all() and np.isfinite(scale).all() and np.isfinite(shift).all()):
+        return Reason.PARAMETER_INVALID
+    return _laid(scale, shift, shape, per_position=bool(per_position))
+
+
+def _laid(
+    scale: Array, shift: Array, shape: tuple[int | str | None, ...], *, per_position: bool
+) -> Affine | Reason:
+    """Parameters of length C along axis 1, or of the whole (C, D1, ...) behind the batch."""
+    if per_position:
+        if scale.ndim != len(shape) - 1:
+            return Reason.PARAMETER_INVALID
+        return Affine.of(scale[None], shift[None])
+    channels = shape[1] if len(shape) > 1 else 1
+    if scale.ndim != 1 or (isinstance(channels, int) and channels != scale.size):
+        return Reason.PARAMETER_INVALID
+    if len(shape) < 2:
+        return Reason.AXIS_MISMATCH
+    return Affine.along(1, len(shape), scale, shift)
+
+
+def _arithmetic(index: GraphIndex, spot: Spot) -> Affine | Reason:
+    """x + c, x - c, c - x, x * c, x / c: c must not enlarge x."""
+    node = spot.node
+    constant = index.constant(node.inputs[1 - spot.slot])
+    known = index.type_of(node.inputs[spot.slot])
+    if constant is None or constant.elem_type not in WIDE:
+        return Reason.NOT_YET
+    x = Operand(node.inputs[spot.slot], known.shape)
+    if known.shape is None:
+        return Reason.SHAPE_UNKNOWN
+    value = constant.value()
+    rank = len(known.shape)
+    if value.ndim > rank:
+        return Reason.AXIS_MISMATCH
+    laid = value.reshape((1,) * (rank - value.ndim) + value.shape)
+    if any(n != 1 and dim_from_right(x, axis, rank) != n for axis, n in enumerate(laid.shape)):
+        return Reason.AXIS_MISMATCH
+    one, zero = np.ones((1,) * rank), np.zeros((1,) * rank)
+    if node.op_type in ("Add", "Sub"):
+        return _shifting(node.op_type, spot.slot, one, laid)
+    if node.op_type == "Div":
+        if not (laid != 0).all():
+            return Reason.PARAMETER_INVALID
+        laid = 1.0 / laid
+    return Affine.of(laid, zero) if np.isfinite(laid).all() else Reason.PARAMETER_INVALID
+
+
+def _shifting(op_type: str, slot: int, one: Array, c: Array) -> Affine | Reason:
+    if not np.isfinite(c).all():
+        return Reason.PARAMETER_INVALID
+    if op_type == "Add":
+        return Affine.of(one, c)
+    return Affine.of(one, -c) if slot == 0 else Affine.of(-one, c)
+
+
+def counts(model: onnx.ModelProto) -> Counts:
+    """Nodes, BatchNormalizations, and Mul/Add/Sub/Div by an initializer or Constant node."""
+    nodes = batchnorms = affine = 0
+    graphs: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    while graphs:
+        graph = graphs.pop()
+        known = {o for n in graph.node if n.op_type == "Constant" for o in n.output}
+        if isinstance(graph, onnx.GraphProto):
+            known |= {i.name for i in graph.initializer}
+        for node in graph.node:
+            nodes += 1
+            if node.domain in DEFAULT_DOMAINS:
+                batchnorms += node.op_type == "BatchNormalization"
+                affine += node.op_type in ARITHMETIC and any(i in known for i in node.input)
+            graphs.extend(body for _, body in subgraphs(node))
+    return Counts(nodes, batchnorms, affine)
+
+
+def nested_batch_norms(model: onnx.ModelProto) -> Iterator[str]:
+    """Labels of BatchNormalizations in bodies of If, Loop and Scan, and in local functions."""
+    pending = [(f"main:{i}.{name}", body) for i, node in enumerate(model.graph.node)
+               for name, body in subgraphs(node)]  # fmt: skip
+    graphs: list[tuple[str, onnx.GraphProto | onnx.FunctionProto]] = list(pending)
+    graphs += [(f"{f.domain}::{f.name}", f) for f in model.functions]
+    while graphs:
+        scope, graph = graphs.pop(0)
+        for i, node in enumerate(graph.node):
+            if node.op_type == "BatchNormalization" and node.domain in DEFAULT_DOMAINS:
+                yield label(scope, i, node.name)
+            graphs.extend((f"{scope}:{i}.{name}", body) for name, body in subgraphs(node))

@@ -1,0 +1,203 @@
+"""What is constant wherever it hides, and its value in float64.
+
+Constant are: an initializer that callers cannot override, a Constant node in every value form,
+and whatever pure operators compute of constants alone (or of their shape or type alone). A
+DequantizeLinear is never evaluated away: its integers are what makes the model small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from bnfold import ops64
+from bnfold.graph.shapes import TensorType
+
+Value = NDArray[Any]
+FLOATS = frozenset(
+    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+)
+# the types in which a changed constant can be written; the smaller floats are still to come
+WRITTEN_AS = {TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64}
+# computed from constants they would still differ from run to run, or must not be evaluated away
+_NEVER = frozenset(
+    {
+        *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+        *("Bernoulli", "Multinomial", "DequantizeLinear", "QuantizeLinear", "Dropout"),
+    }
+)
+_KEPT_ELEMENTS = 4096  # a value up to this size is kept once computed; larger ones are made again
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant tensor: element type (TensorProto.DataType), dims, and its float64 value."""
+
+    elem_type: int
+    shape: tuple[int, ...]
+    load: Callable[[], Value]
+    of: str | None = None  # the initializer it is read from, where it is one
+
+    def value(self) -> Value:
+        """The value: floats as float64, integers and bools as they are."""
+        return self.load()
+
+
+def float64(tensor: TensorProto) -> Value:
+    """A tensor's value, floats raised to float64.
+
+    Raises:
+        ValueError: the payload does not fit the dims.
+    """
+    array = numpy_helper.to_array(tensor)
+    return array.astype(np.float64) if tensor.data_type in FLOATS else array
+
+
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """A node's attributes as Python values; strings decoded, tensors as they are in the proto."""
+    return {a.name: _plain(a) for a in node.attribute}
+
+
+def _plain(attribute: onnx.AttributeProto) -> Any:
+    value = helper.get_attribute_value(attribute)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+class Constants:
+    """The constants of one graph, found in one pass over its nodes and evaluated on demand."""
+
+    def __init__(
+        self,
+        initializers: Mapping[str, TensorProto],
+        variable: Iterable[str],
+        nodes: Sequence[onnx.NodeProto],
+        opset: int,
+        types: Mapping[str, TensorType],
+    ) -> None:
+        self._initializers = initializers
+        self._variable = frozenset(variable)
+        self._opset = opset
+        self._types = types
+        self._makers: dict[str, onnx.NodeProto] = {}
+        self._kept: dict[str, Constant | None] = {}
+        for node in nodes:
+            if self._is_pure(node):
+                self._makers.update((output, node) for output in node.output if output)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._makers or (
+            name in self._initializers and name not in self._variable
+        )
+
+    def get(self, name: str) -> Constant | None:
+        """The constant of that name, or None where it is computed at run time or unreadable."""
+        if name not in self._kept:
+            self._kept[name] = self._find(name)
+        return self._kept[name]
+
+    def _find(self, name: str) -> Constant | None:
+        if name in self._makers:
+            return self._computed(name)
+        if name not in self:
+            return None
+        tensor = self._initializers[name]
+        shape = tuple(tensor.dims)
+        if prod(shape) <= _KEPT_ELEMENTS:
+            return _settled(tensor.data_type, float64(tensor), name)
+        return Constant(tensor.data_type, shape, lambda: float64(tensor), name)
+
+    def _is_pure(self, node: onnx.NodeProto) -> bool:
+        if node.domain not in ("", "ai.onnx") or node.op_type in _NEVER:
+            return False
+        if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
+            return False
+        if node.op_type == "CastLike":  # of its second input only the type is read
+            return node.input[0] in self and self._elem_type(node.input[1]) != 0
+        return all(not name or name in self for name in node.input)
+
+    def _elem_type(self, name: str) -> int:
+        if name in self._initializers:
+            return self._initializers[name].data_type
+        return self._types.get(name, TensorType()).elem_type
+
+    def _computed(self, name: str) -> Constant | None:
+        """Evaluate the chain that makes `name`, deepest node first and without recursion."""
+        pending = [name]
+        while pending:
+            node = self._makers[pending[-1]]
+            missing = [
+                i
+                for i in self._read(node)
+                if i in self._makers and i not in self._kept
+            ]
+            if missing:
+                pending.extend(missing)
+                continue
+            self._evaluate(node)
+            pending.pop()
+        return self._kept[name]
+
+    @staticmethod
+    def _read(node: onnx.NodeProto) -> list[str]:
+        return list(node.input[:1] if node.op_type == "CastLike" else node.input)
+
+    def _evaluate(self, node: onnx.NodeProto) -> None:
+        read = self._read(node)
+        inputs = [self.get(name) if name else None for name in read]
+        results: Sequence[Value | None] = ()
+        if all(constant is not None or not name for name, constant in zip(read, inputs, strict=True)):
+            results = self._run(node, [None if c is None else _seen(node, c) for c in inputs])
+        for i, output in enumerate(node.output):
+            value = results[i] if i < len(results) else None
+            elem_type = self._elem_type(output) or self._type_made(node, value)
+            self._kept[output] = None if value is None else _settled(elem_type, value, None)
+
+    def _run(self, node: onnx.NodeProto, values: list[Value | None]) -> Sequence[Value | None]:
+        types = [self._elem_type(name) for name in node.input]
+        if node.op_type == "CastLike":  # its second operand lends its type, never its value
+            values = [*values, np.zeros(())]
+        attributes = attributes_of(node)
+        if isinstance(attributes.get("value"), TensorProto):
+            attributes["value"] = float64(attributes["value"])
+        try:
+            return ops64.compute(
+                node.op_type, self._opset, values, attributes, len(node.output), types=types
+            )
+        except Exception:  # a chain that cannot be evaluated is no constant: its readers stay
+            return ()
+
+    def _type_made(self, node: onnx.NodeProto, value: Value | None) -> int:
+        if value is None:
+            return 0
+        if value.dtype != np.float64:
+            return int(helper.np_dtype_to_tensor_dtype(value.dtype))
+        floats = [t for t in map(self._elem_type, node.input) if t in FLOATS]
+        stated = [a.t.data_type for a in node.attribute if a.HasField("t")]
+        return (stated or floats or [TensorProto.FLOAT])[0]
+
+
+def _seen(node: onnx.NodeProto, constant: Constant) -> Value:
+    """What the node reads of a constant; where that is the shape alone, no weight is loaded."""
+    if node.op_type in ("Shape", "Size"):
+        return np.broadcast_to(np.zeros(()), constant.shape)
+    return constant.value()
+
+
+def rounded(constant: Constant, name: str) -> TensorProto:
+    """The tensor to write: the float64 value, rounded once to its type."""
+    value = constant.value().astype(WRITTEN_AS[constant.elem_type])
+    return TensorProto(
+        name=name, data_type=constant.elem_type, dims=value.shape, raw_data=value.tobytes()
+    )
+
+
+def _settled(elem_type: int, value: Value, of: str | None) -> Constant:
+    value.setflags(write=False)
+    return Constant(elem_type, value.shape, lambda: value, of)

@@ -1,0 +1,272 @@
+"""One graph of a ModelProto that can be read and edited without losing anything.
+
+The index stands beside the proto: nodes by key (their position in the source), producers,
+readers, order, constants. Editing changes the index alone; `bnfold.graph.write` carries the
+changes into the proto. Node names mean nothing here: many real files leave them empty.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+
+from bnfold.graph.constants import Constant, Constants, attributes_of
+from bnfold.graph.readers import captured_names, nested_names
+from bnfold.graph.shapes import TensorType, infer
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One node. `order` is its place in a topological order; `proto` is None for a new node."""
+
+    key: int
+    op_type: str
+    domain: str
+    inputs: list[str]
+    outputs: list[str]
+    order: float
+    proto: onnx.NodeProto | None
+    behind: int | None = None  # a new node stands behind this one in the file
+    edited: dict[str, Any] = field(default_factory=dict)  # attributes that differ from the proto's
+    parsed: dict[str, Any] | None = None
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Attributes as Python values, edits included."""
+        if self.parsed is None:
+            self.parsed = attributes_of(self.proto) if self.proto is not None else {}
+        return {**self.parsed, **self.edited} if self.edited else self.parsed
+
+    @property
+    def name(self) -> str:
+        """The name in the file, or the operator's where that is empty."""
+        return (self.proto.name if self.proto is not None else "") or self.op_type
+
+
+class GraphIndex:
+    """Producers, readers, constants and types of a model's main graph, kept true under edits."""
+
+    def __init__(self, model: onnx.ModelProto, variable: Iterable[str]) -> None:
+        graph = model.graph
+        self.model = model
+        self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+        self.variable = frozenset(variable)
+        self.inputs = {i.name for i in graph.input}
+        self.outputs = {o.name for o in graph.output}
+        self.initializers = {i.name: i for i in graph.initializer}
+        self.sparse = {i.values.name for i in graph.sparse_initializer}
+        self.captured: set[str] = set()
+        self.nodes: dict[int, Node] = {}
+        self.producer: dict[str, tuple[int, int]] = {}
+        # edges (node key, input slot) in order; a dict, for it forgets one in constant time
+        self.readers: dict[str, dict[tuple[int, int], None]] = defaultdict(dict)
+        self.made: dict[str, Constant] = {}  # constants that the fold made, by their fresh name
+        self.made_from: dict[str, str] = {}  # and the constant whose place each takes
+        self.called_before: dict[str, str] = {}  # names in the source of tensors renamed since
+        nested: set[str] = set()
+        for key, proto in enumerate(graph.node):
+            inputs, outputs = list(proto.input), list(proto.output)
+            self._add(Node(key, proto.op_type, proto.domain, inputs, outputs, float(key), proto))
+            self.captured |= captured_names(proto)
+            nested |= nested_names(proto)
+        self._next_key = len(graph.node)
+        in_order = self._sort()
+        self.names = {*self.inputs, *self.initializers, *self.producer, *self.sparse, *nested}
+        self.source_names = frozenset(self.names)
+        self.read_before = frozenset(self.readers)
+        self.types: dict[str, TensorType] = infer(model, in_order)
+        self._refine_channels()
+        self.constants = Constants(
+            self.initializers, self.variable, in_order, self.opset, self.types
+        )
+
+    # -- reading
+
+    def constant(self, name: str) -> Constant | None:
+        """The constant of that name, of the source or made by the fold."""
+        return self.made.get(name) or (self.constants.get(name) if name else None)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the tensor is known before run time."""
+        return name in self.made or name in self.constants
+
+    def type_of(self, name: str) -> TensorType:
+        """Element type and shape, as far as known."""
+        return self.types.get(name, TensorType())
+
+    def is_overridable(self, name: str) -> bool:
+        """An initializer that callers may feed another value for."""
+        return name in self.variable and name in self.initializers
+
+    def origin(self, name: str) -> str:
+        """The tensor at the top of the row of one-input nodes that makes this one."""
+        for _ in range(16):
+            node = self.producer_of(name)
+            if node is None or len(node.inputs) != 1:
+                break
+            name = node.inputs[0]
+        return name
+
+    def producer_of(self, name: str) -> Node | None:
+        """The node that computes a tensor, or None for inputs and initializers."""
+        found = self.producer.get(name)
+        return None if found is None else self.nodes[found[0]]
+
+    def value_readers(self, name: str) -> Iterator[tuple[Node, int]]:
+        """Nodes that read a tensor's values, with the input slot; shape or type alone is no value."""
+        for key, slot in self.readers.get(name, ()):
+            node = self.nodes[key]
+            if not reads_shape_alone(node, slot):
+                yield node, slot
+
+    def is_exposed(self, name: str) -> bool:
+        """An output of the graph, or captured by a nested graph: its values may not change."""
+        return name in self.outputs or name in self.captured
+
+    # -- editing
+
+    def fresh(self, base: str) -> str:
+        """A name derived from `base` that nothing in the model bears yet."""
+        name, count = base, 1
+        while name in self.names or name in self.captured:
+            count += 1
+            name = f"{base}_{count}"
+        self.names.add(name)
+        return name
+
+    def set_input(self, node: Node, slot: int, name: str) -> None:
+        """Let a node read another tensor at a slot; missing slots before it become empty."""
+        while len(node.inputs) <= slot:
+            node.inputs.append("")
+        self._forget_reader(node.inputs[slot], (node.key, slot))
+        node.inputs[slot] = name
+        if name:
+            self.readers[name][node.key, slot] = None
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a computed tensor another name, at its producer and at all its readers."""
+        key, slot = self.producer.pop(old)
+        self.nodes[key].outputs[slot] = new
+        self.producer[new] = (key, slot)
+        self.types.setdefault(new, self.type_of(old))
+        self.called_before[new] = self.called_before.pop(old, old)
+        self.redirect(old, new)
+
+    def split_output(self, node: Node, slot: int, inner: str) -> None:
+        """Rename an output at its producer alone: its readers await a new node in between."""
+        outer = node.outputs[slot]
+        del self.producer[outer]
+        node.outputs[slot] = inner
+        self.producer[inner] = (node.key, slot)
+        self.types[inner] = self.type_of(outer)
+
+    def redirect(self, old: str, new: str) -> None:
+        """Let every reader of one tensor read another."""
+        for key, slot in self.readers.pop(old, {}):
+            self.nodes[key].inputs[slot] = new
+            self.readers[new][key, slot] = None
+
+    def remove(self, node: Node) -> None:
+        """Take a node out; its outputs must have no readers left."""
+        for slot, name in enumerate(node.inputs):
+            self._forget_reader(name, (node.key, slot))
+        for name in node.outputs:
+            self.producer.pop(name, None)
+        del self.nodes[node.key]
+
+    def insert_behind(self, node: Node, op_type: str, inputs: list[str], output: str) -> Node:
+        """A new node that stands right behind another one."""
+        self._next_key += 1
+        new = Node(self._next_key, op_type, "", inputs, [output], node.order + 0.5, None, behind=node.key)
+        self._add(new)
+        return new
+
+    def make_constant(self, base: str, constant: Constant, instead_of: str) -> str:
+        """Register a new constant under a fresh name; it takes the place of another, or of none."""
+        name = self.fresh(base)
+        self.made_from[name] = instead_of
+        self.made[name] = constant
+        self.types[name] = TensorType(constant.elem_type, constant.shape)
+        return name
+
+    def _add(self, node: Node) -> None:
+        self.nodes[node.key] = node
+        for slot, name in enumerate(node.outputs):
+            if name:
+                self.producer[name] = (node.key, slot)
+        for slot, name in enumerate(node.inputs):
+            if name:
+                self.readers[name][node.key, slot] = None
+
+    def _forget_reader(self, name: str, edge: tuple[int, int]) -> None:
+        if name:
+            del self.readers[name][edge]
+
+    def _sort(self) -> list[onnx.NodeProto]:
+        """Set every node's `order`; files need not be sorted. Returns the protos in order."""
+        waits = {key: 0 for key in self.nodes}
+        for key, node in self.nodes.items():
+            needed = {*node.inputs, *(captured_names(node.proto) if node.proto is not None else ())}
+            waits[key] = sum(1 for name in needed if name in self.producer)
+        ready = [key for key, count in waits.items() if count == 0]
+        heapq.heapify(ready)
+        readers = self._edges_with_captures()
+        protos: list[onnx.NodeProto] = []
+        while ready:
+            node = self.nodes[heapq.heappop(ready)]
+            node.order = float(len(protos))
+            assert node.proto is not None
+            protos.append(node.proto)
+            for name in node.outputs:
+                for key in readers.get(name, ()):
+                    waits[key] -= 1
+                    if waits[key] == 0:
+                        heapq.heappush(ready, key)
+        return protos
+
+    def _edges_with_captures(self) -> dict[str, set[int]]:
+        edges: dict[str, set[int]] = {n: {k for k, _ in r} for n, r in self.readers.items()}
+        for key, node in self.nodes.items():
+            if node.proto is not None:
+                for name in captured_names(node.proto):
+                    edges.setdefault(name, set()).add(key)
+        return edges
+
+    def _refine_channels(self) -> None:
+        """What a BatchNormalization's or a convolution's own weights say where inference is mute."""
+        for node in self.nodes.values():
+            if node.domain not in ("", "ai.onnx"):
+                continue
+            if node.op_type == "BatchNormalization" and len(node.inputs) > 1:
+                channels = self._dims(node.inputs[1])
+                for name in (node.inputs[0], node.outputs[0]):
+                    if len(channels) == 1:
+                        self._know_axis(name, 1, channels[0])
+            elif node.op_type == "Conv" and len(node.inputs) > 1:
+                weight = self._dims(node.inputs[1])
+                if len(weight) > 2 and self.type_of(node.outputs[0]).shape is None:
+                    shape = (None, weight[0], *[None] * (len(weight) - 2))
+                    elem_type = self.initializers[node.inputs[1]].data_type
+                    self.types[node.outputs[0]] = TensorType(elem_type, shape)
+
+    def _dims(self, name: str) -> tuple[int, ...]:
+        tensor = self.initializers.get(name)
+        return () if tensor is None else tuple(tensor.dims)
+
+    def _know_axis(self, name: str, axis: int, length: int) -> None:
+        known = self.type_of(name)
+        if known.shape is not None and len(known.shape) > axis and known.shape[axis] is None:
+            shape = (*known.shape[:axis], length, *known.shape[axis + 1 :])
+            self.types[name] = TensorType(known.elem_type, shape)
+
+
+def reads_shape_alone(node: Node, slot: int) -> bool:
+    """Shape, Size and the type operand of CastLike do not read a tensor's values."""
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    return node.op_type in ("Shape", "Size") or (node.op_type == "CastLike" and slot == 1)

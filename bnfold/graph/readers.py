@@ -1,0 +1,47 @@
+"""Who reads a tensor from inside a nested graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+_GRAPH, _GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
+    """The bodies of a node (If, Loop, Scan), with the attribute that holds each."""
+    for attribute in node.attribute:
+        if attribute.type == _GRAPH:
+            yield attribute.name, attribute.g
+        elif attribute.type == _GRAPHS:
+            yield from ((f"{attribute.name}[{i}]", g) for i, g in enumerate(attribute.graphs))
+
+
+def captured_names(node: onnx.NodeProto) -> set[str]:
+    """Names that a node's bodies read, or give out, but do not define themselves."""
+    names: set[str] = set()
+    for _, graph in subgraphs(node):
+        names |= _free_names(graph)
+    return names
+
+
+def _free_names(graph: onnx.GraphProto) -> set[str]:
+    read = {o.name for o in graph.output}
+    defined = {i.name for i in graph.input} | {i.name for i in graph.initializer}
+    for node in graph.node:
+        read.update(name for name in node.input if name)
+        read |= captured_names(node)
+        defined.update(node.output)
+    return read - defined
+
+
+def nested_names(node: onnx.NodeProto) -> set[str]:
+    """Every name that a node's bodies define: a new name outside must not be shadowed by one."""
+    names: set[str] = set()
+    for _, graph in subgraphs(node):
+        names.update(v.name for v in (*graph.input, *graph.initializer))
+        for inner in graph.node:
+            names.update(inner.output)
+            names |= nested_names(inner)
+    return names
