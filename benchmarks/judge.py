@@ -1,6 +1,7 @@
 """Is CANDIDATE the same function as ORIGINAL? `python judge.py ORIGINAL CANDIDATE` prints JSON.
 
-Both run in ONNX Runtime with optimisation off on the same two seeded inputs. A difference counts
+Both run in ONNX Runtime with optimisation off on the same two seeded inputs. A third argument
+names a level for the candidate: so ONNX Runtime's own optimisation is judged. A difference counts
 beside the reaction of the original itself to inputs changed in their last bit: a net with random
 weights can make much of a rounding.
 """
@@ -20,9 +21,9 @@ AMPLIFIED = 30.0  # times the reaction to the last bit
 SIZE_2D, SIZE_1D = 64, 512
 
 
-def difference(original: str, candidate: str) -> dict[str, Any]:
+def difference(original: str, candidate: str, level: str = "DISABLE_ALL") -> dict[str, Any]:
     """`same`, and the largest rms difference over rms of an output, with its allowance."""
-    first, second = _session(original), _session(candidate)
+    first, second = _session(original), _session(candidate, level)
     names = [output.name for output in first.get_outputs()]
     if names != [output.name for output in second.get_outputs()]:
         return {"same": False, "why": "other outputs"}
@@ -41,9 +42,10 @@ def difference(original: str, candidate: str) -> dict[str, Any]:
     return worst
 
 
-def _session(path: str) -> onnxruntime.InferenceSession:
+def _session(path: str, level: str = "DISABLE_ALL") -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = getattr(levels, f"ORT_{level}")
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

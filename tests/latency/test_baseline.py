@@ -1,0 +1,188 @@
+"""Against an earlier report: what is proven, what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bnfold.errors import DataError, EnvironmentLacks, UsageError
+from bnfold.latency import (
+    Basis,
+    BenchReport,
+    Comparison,
+    Control,
+    Estimate,
+    Row,
+    Verdict,
+    compare,
+    markdown,
+)
+from bnfold.latency.estimate import judge
+from bnfold.latency.machine import Machine
+from bnfold.latency.optimised import Optimised
+from bnfold.latency.rounds import FULL
+
+MACHINE = Machine("cpu", 2, None, 0.1, "Linux-x86_64", "3.11", "2.0", "1.31.1", None)
+
+
+def row(label="m.onnx", sha="a" * 64, ms=1.0, spread=0.0):
+    runs = ms * (1 + spread * np.random.default_rng(0).exponential(size=(40, 10)))
+    rounds = tuple(map(tuple, runs.tolist()))
+    return Row(
+        label, sha, 1, {"x": (1, 3)}, (), ms, ms, None, ms, 400, ms, 1.0, 1e3 / ms, None, 5.0, 2.0,
+        10.0, 1000, 3, Optimised("extended", 4, 0), rounds, rounds,
+    )  # fmt: skip
+
+
+def comparison(base, other, ratio):
+    found = Estimate(ratio, ratio * 0.99, ratio * 1.01, 40, 0.0)
+    return Comparison(1, base.label, other.label, Basis.WALL, found, 0.03, judge(found, 0.03))
+
+
+def report(*rows, comparisons=(), floor=0.03, **changes):
+    control = Control(1, Basis.WALL, Estimate(1.0, 0.99, 1.01, 40, 0.0), floor)
+    made = BenchReport(
+        "0.1", MACHINE, "CPUExecutionProvider", {}, "all", 1, 0, False, FULL, rows, (control,),
+        tuple(comparisons),
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    def store(made):
+        path = tmp_path / "then.json"
+        path.write_text(json.dumps(made.to_dict()))
+        return path
+
+    return store
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "spread", "ok"),
+    [
+        pytest.param(1.0, 0.0, True, id="same"),
+        pytest.param(0.5, 0.0, True, id="faster"),
+        pytest.param(1.02, 0.0, True, id="within-what-is-allowed"),
+        pytest.param(1.2, 0.0, False, id="slower"),
+        pytest.param(1.2, 0.05, False, id="slower-through-noise"),
+    ],
+)
+def test_stored_runs(stored, now_ms, spread, ok):
+    then = stored(report(row(spread=spread)))
+    found = compare(report(row(ms=now_ms, spread=spread)), then, max_regress=0.03)
+    assert found.ok is ok
+    assert found.changes[0].ratio == pytest.approx(now_ms, rel=0.02)
+    assert not found.changes[0].side_by_side
+    assert json.dumps(found.to_dict())
+
+
+def test_one_slow_stretch_proves_nothing(stored):
+    then = stored(report(row()))
+    runs = row(ms=1.2).cpu_ms[:30] + row(ms=1.0).cpu_ms[:10]
+    now = replace(row(ms=1.2), cpu_ms=runs, wall_ms=runs)
+    assert compare(report(now), then).ok
+
+
+@pytest.mark.parametrize(
+    ("ratio", "ok"),
+    [
+        pytest.param(1.2, False, id="proven"),
+        pytest.param(1.0, True, id="stored-runs-would-accuse-wrongly"),
+    ],
+)
+@pytest.mark.parametrize("new_first", [True, False])
+def test_the_old_file_timed_along_decides(stored, ratio, ok, new_first):
+    then = stored(report(row(sha="o" * 64)))
+    new, old = row(sha="n" * 64, ms=2.0), row("old.onnx", sha="o" * 64, ms=2.0)
+    if new_first:
+        now = report(new, old, comparisons=[comparison(new, old, 1 / ratio)])
+    else:
+        now = report(old, new, comparisons=[comparison(old, new, ratio)])
+    found = compare(now, then)
+    assert found.ok is ok
+    assert [(c.label, c.side_by_side) for c in found.changes] == [("m.onnx", True)]
+    assert found.changes[0].ratio == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"machine": replace(MACHINE, cpu="other")}, id="cpu"),
+        pytest.param({"machine": replace(MACHINE, onnxruntime="1.0")}, id="onnxruntime"),
+        pytest.param({"threads": 2}, id="threads"),
+        pytest.param({"optimization": "none"}, id="optimization"),
+    ],
+)
+def test_another_machine_or_setting_is_refused_unless_forced(stored, changes):
+    then = stored(report(row(), **changes))
+    with pytest.raises(DataError, match="another machine or setting"):
+        compare(report(row()), then)
+    assert compare(report(row()), then, force=True).ok
+
+
+def test_load_and_python_do_not_make_another_machine(stored):
+    then = stored(report(row(), machine=replace(MACHINE, load=9.0, python="3.12")))
+    assert compare(report(row()), then).ok
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("{", "cannot be read", id="not-json"),
+        pytest.param("[]", "but list", id="a-list"),
+        pytest.param('{"schema": "bnfold.bench/9"}', "but bnfold.bench/9", id="newer-schema"),
+        pytest.param('{"schema": "bnfold.bench/1"}', "lacks machine", id="cut-short"),
+    ],
+)
+def test_a_damaged_baseline(tmp_path, text, says):
+    path = tmp_path / "then.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=says) as caught:
+        compare(report(row()), path)
+    assert caught.value.where == str(path)
+
+
+def test_a_missing_baseline(tmp_path):
+    with pytest.raises(UsageError, match="no such baseline"):
+        compare(report(row()), tmp_path / "none.json")
+
+
+def test_a_baseline_of_other_models(stored):
+    with pytest.raises(DataError, match="none of these models"):
+        compare(report(row()), stored(report(row(label="other.onnx"))))
+
+
+def test_a_noisy_machine_proves_nothing(stored):
+    with pytest.raises(EnvironmentLacks) as caught:
+        compare(report(row(), floor=None), stored(report(row())))
+    assert caught.value.exit_code == 5
+
+
+def test_markdown_names_what_decides():
+    a, b = row("a|b.onnx"), row("b.onnx", ms=2.0)
+    text = markdown(report(a, b, comparisons=[comparison(a, b, 2.0)]))
+    assert "| a\\|b.onnx | 1 | 1.000 |" in text
+    assert "slower: b.onnx takes 2.000 [1.980, 2.020] of a|b.onnx, wall time" in text
+    assert "spinning off" in text
+    assert "Smallest effect that may be claimed: batch 1: 3.0%" in text
+    widths = {line.count("|") - line.count("\\|") for line in text.splitlines() if line[:1] == "|"}
+    assert len(widths) == 1
+
+
+@pytest.mark.parametrize(
+    ("ratio", "floor", "says"),
+    [
+        pytest.param(1.01, 0.03, "no difference shown (within 2.0%)", id="tie"),
+        pytest.param(2.0, None, "inconclusive", id="noisy"),
+        pytest.param(0.5, 0.03, "faster: b takes 0.500 [0.495, 0.505] of a", id="faster"),
+    ],
+)
+def test_sentences(ratio, floor, says):
+    found = comparison(row("a"), row("b"), ratio)
+    found = replace(found, floor=floor, verdict=judge(found.estimate, floor))
+    assert says in found.sentence
+    assert (found.verdict is Verdict.INCONCLUSIVE) == (floor is None)
