@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from bnfold.folding.report import FoldReport, Options
 if TYPE_CHECKING:
     import onnx_graphsurgeon
 
-Source = str | PathLike[str] | bytes | onnx.ModelProto | Any
+Source = str | PathLike[str] | bytes | onnxfile.ModelFile | onnx.ModelProto | Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def fold(source: Source, options: Options | None = None) -> FoldResult:
     model, sha256 = _owned(source)
     report = fold_in_place(model, options)
     if report.folded:
-        onnxfile.stamp(model, sha256, len(report.folded), options)
+        onnxfile.stamp(model, sha256, len(report.folded), asdict(options))
     return FoldResult(model, report)
 
 
@@ -57,6 +57,10 @@ def inspect(source: Source, options: Options | None = None) -> FoldReport:
 
 def _owned(source: Source) -> tuple[onnx.ModelProto, str]:
     """A model that may be edited, and the SHA-256 of what it came from."""
+    if isinstance(source, onnxfile.ModelFile):
+        model = onnx.ModelProto()
+        model.CopyFrom(source.model)
+        return model, source.sha256
     if isinstance(source, onnx.ModelProto):
         model = onnx.ModelProto()
         model.CopyFrom(source)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import onnx
 
 from bnfold.onnxfile.outline import dense_tensors, outline
 from bnfold.onnxfile.writer import serialized
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PREFIX = "pkg.bnfold."
 
@@ -30,14 +35,18 @@ def sha256_of(model: onnx.ModelProto) -> str:
 
 
 def stamp(
-    model: onnx.ModelProto, source_sha256: str, folded: int, options: Mapping[str, object]
+    model: onnx.ModelProto,
+    source_sha256: str,
+    folded: int,
+    options: Mapping[str, object] | DataclassInstance,
 ) -> None:
     """Write the provenance into `model`, in place of an older one."""
+    plain = asdict(options) if is_dataclass(options) else dict(options)
     wanted = {
         "version": version("bnfold"),
         "source_sha256": source_sha256,
         "folded": str(folded),
-        "options": json.dumps(dict(options), sort_keys=True, separators=(",", ":")),
+        "options": json.dumps(plain, sort_keys=True, separators=(",", ":")),
     }
     present = {entry.key: entry for entry in model.metadata_props}
     for key, value in wanted.items():
