@@ -120,7 +120,20 @@ class Constants:
             return False
         if node.op_type == "CastLike":  # of its second input only the type is read
             return node.input[0] in self and self._elem_type(node.input[1]) != 0
+        if node.op_type == "Shape" and self._shape_read(node) is not None:
+            return True
         return all(not name or name in self for name in node.input)
+
+    def _shape_read(self, node: onnx.NodeProto) -> Value | None:
+        """What a Shape node gives, where all the sizes it reads are known before run time."""
+        shape = self._types.get(node.input[0], TensorType()).shape
+        if shape is None:
+            return None
+        bounds = {a.name: a.i for a in node.attribute}
+        sizes = shape[bounds.get("start", 0) : bounds.get("end", len(shape))]
+        if not all(isinstance(n, int) for n in sizes):
+            return None
+        return np.array(sizes, dtype=np.int64)
 
     def _elem_type(self, name: str) -> int:
         if name in self._initializers:
@@ -146,9 +159,15 @@ class Constants:
 
     @staticmethod
     def _read(node: onnx.NodeProto) -> list[str]:
+        if node.op_type == "Shape":
+            return []
         return list(node.input[:1] if node.op_type == "CastLike" else node.input)
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
+        shape = self._shape_read(node) if node.op_type == "Shape" else None
+        if shape is not None:
+            self._kept[node.output[0]] = _settled(TensorProto.INT64, shape, None)
+            return
         read = self._read(node)
         inputs = [self.get(name) if name else None for name in read]
         results: Sequence[Value | None] = ()
