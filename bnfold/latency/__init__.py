@@ -3,6 +3,7 @@
 from bnfold.latency.baseline import Change, Regression, compare
 from bnfold.latency.estimate import Estimate, Verdict
 from bnfold.latency.measure import bench
+from bnfold.latency.page import html
 from bnfold.latency.report import Basis, BenchReport, Comparison, Control, Row
 from bnfold.latency.table import markdown
 from bnfold.latency.trial import Trial, self_test
@@ -20,6 +21,7 @@ __all__ = [
     "Verdict",
     "bench",
     "compare",
+    "html",
     "markdown",
     "self_test",
 ]

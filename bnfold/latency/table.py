@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bnfold.latency.report import BenchReport, Row
 
-_HEADS = (
+HEADS = (
     "model",
     "batch",
     "median ms",
@@ -26,7 +26,7 @@ _HEADS = (
 
 def markdown(report: BenchReport) -> str:
     """The whole report, ready for a README or a pull request."""
-    lines = [f"| {' | '.join(_HEADS)} |", "| --- |" + " ---: |" * (len(_HEADS) - 1)]
+    lines = [f"| {' | '.join(HEADS)} |", "| --- |" + " ---: |" * (len(HEADS) - 1)]
     lines += [f"| {' | '.join(cells(row))} |" for row in report.rows]
     lines.append("")
     lines += [
@@ -37,7 +37,7 @@ def markdown(report: BenchReport) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row's cells under `_HEADS`."""
+    """A row's cells under `HEADS`."""
     after = row.after_runtime
     return (
         row.label.replace("|", "\\|"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from bnfold.latency import (
     Row,
     Verdict,
     compare,
+    html,
     markdown,
 )
 from bnfold.latency.estimate import judge
@@ -186,3 +188,20 @@ def test_sentences(ratio, floor, says):
     found = replace(found, floor=floor, verdict=judge(found.estimate, floor))
     assert says in found.sentence
     assert (found.verdict is Verdict.INCONCLUSIVE) == (floor is None)
+
+
+def test_the_page_is_whole_and_names_cannot_break_it():
+    bad = "<script>alert(1)</script>\x1b[31m"
+    a, b = row(bad, spread=0.1), row("b", ms=2.0, spread=0.1)
+    page = html(report(a, b, comparisons=[comparison(a, b, 2.0)]))
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert "http" not in page
+    assert page.count("<svg") == page.count("</svg>") == 2
+    ElementTree.fromstring(
+        page.removeprefix("<!doctype html>").replace('<meta charset="utf-8">', "")
+    )
+
+
+def test_a_page_of_equal_runs_draws():
+    assert html(report(row())).count("<path") == 1
