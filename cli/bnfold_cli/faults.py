@@ -14,23 +14,36 @@ import click
 
 from bnfold.errors import BnfoldError, EnvironmentLacks, UsageError
 from bnfold.show import show
-from bnfold_cli.session import Session, error_entry
+from bnfold_cli.session import PipeClosed, Session, error_entry
 
-BUG, INTERRUPTED, TERMINATED, PIPE_CLOSED = 1, 130, 143, 141  # 128 + the signal's number
+PIPE_CLOSED = 141  # what a shell says of a command that SIGPIPE ended
 
 
 class Interrupted(BnfoldError):
     """SIGINT: exit 130."""
 
-    exit_code = INTERRUPTED
+    exit_code = 130
     code = "interrupted"
 
 
 class Terminated(BnfoldError):
     """SIGTERM: exit 143."""
 
-    exit_code = TERMINATED
+    exit_code = 143
     code = "terminated"
+
+
+class Stopped(BaseException):
+    """A signal, on its way up; no `except Exception` may hold it, nor click's own handling."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def error(self) -> BnfoldError:
+        """What is told."""
+        if self.number == signal.SIGTERM:
+            return Terminated("terminated; nothing is half-written")
+        return Interrupted("interrupted; nothing is half-written")
 
 
 class Bug(BnfoldError):
@@ -44,11 +57,13 @@ def guarded(session: Session, body: Callable[[], object]) -> int:
         body()
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except BrokenPipeError:
+    except PipeClosed:
         _close_stdout()
         return PIPE_CLOSED
+    except Stopped as stop:
+        return _report(session, stop.error())
     except (KeyboardInterrupt, click.Abort):
-        return _report(session, Interrupted("interrupted; nothing is half-written"))
+        return _report(session, Stopped(signal.SIGINT).error())
     except BnfoldError as error:
         return _report(session, error)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -74,7 +89,7 @@ def _report(session: Session, error: BnfoldError) -> int:
             print(f"{color('hint:', 36)} {show(error.hint, 1000)}", file=sys.stderr)
         if session.json and not session.told:
             session.tell({"error": error_entry(error)})
-    except BrokenPipeError:
+    except (PipeClosed, BrokenPipeError):
         _close_stdout()
     return error.exit_code
 
@@ -106,17 +121,14 @@ def _painter(session: Session) -> Callable[[str, int], str]:
 def _catch_signals() -> None:
     """Both signals unwind the stack, so that temporary files go; a second SIGINT ends at once."""
 
-    def interrupt(_: int, __: FrameType | None) -> NoReturn:
+    def stop(number: int, _: FrameType | None) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    def terminate(_: int, __: FrameType | None) -> NoReturn:
-        raise Terminated("terminated; nothing is half-written")
+        raise Stopped(number)
 
     try:
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a background job of a shell
-            signal.signal(signal.SIGINT, interrupt)
-        signal.signal(signal.SIGTERM, terminate)
+            signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
     except ValueError:
         pass  # not the main thread: whoever runs us handles them
 

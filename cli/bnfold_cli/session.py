@@ -98,10 +98,17 @@ def error_entry(error: BnfoldError) -> dict[str, Any]:
     }
 
 
+class PipeClosed(BaseException):
+    """Nobody reads stdout any more; click would make it exit 1."""
+
+
 def write_out(text: str) -> None:
     """Write to stdout at once, so that a closed pipe shows here."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise PipeClosed from None
 
 
 def _plain(value: Any) -> Any:
