@@ -295,7 +295,13 @@ class Square(OpRun):
         return (x * x,)
 
 
+def _squared(self: OpRun, x: Array, *_: Array) -> tuple[Array]:
+    return (x * x,)
+
+
+# The name BatchNormalization in a foreign domain is another operator.
+FOREIGN_NORM = type("BatchNormalization", (OpRun,), {"op_domain": "test.custom", "_run": _squared})
 NEW_OPS = [
     BatchNormalization, Conv, ConvTranspose, MaxPool, AveragePool, Pad, DequantizeLinear, Softmax,
-    Resize, Upsample, Double, Square,
+    Resize, Upsample, Double, Square, FOREIGN_NORM,
 ]  # fmt: skip

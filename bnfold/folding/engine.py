@@ -9,7 +9,7 @@ import onnx
 
 from bnfold.folding import apply
 from bnfold.folding.affine import Affine
-from bnfold.folding.plan import Plan, Refusal, pulled, pushed
+from bnfold.folding.plan import Plan, Refusal, more_telling, pulled, pushed
 from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Fold, FoldReport, Options, Outcome, Remaining
 from bnfold.folding.spot import Spot, counts, map_of, nested_batch_norms, spots
@@ -17,21 +17,6 @@ from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.write import write_back
 
 logger = logging.getLogger(__name__)
-
-# the more a reason says about what stands in the way, the sooner it is the one reported
-_TELLING = (
-    Reason.NUMBER_RANGE,
-    Reason.WOULD_COST_MORE,
-    Reason.NOT_YET,
-    Reason.OPERATOR_UNKNOWN,
-    Reason.PARAMETER_OVERRIDABLE,
-    Reason.NEGATIVE_SCALE,
-    Reason.PADDING_SHIFT,
-    Reason.SHAPE_UNKNOWN,
-    Reason.AXIS_MISMATCH,
-    Reason.VALUE_USED_ELSEWHERE,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -133,7 +118,7 @@ def _best_move(index: GraphIndex, spot: Spot, m: Affine) -> Move | Refusal:
                 break
     if found:
         return min(found, key=lambda move: (move.added, move.biases))
-    return min(refusals, key=_rank)
+    return more_telling(*refusals)
 
 
 def _ways(m: Affine) -> list[tuple[Outcome, Affine | None, Affine | None]]:
@@ -148,10 +133,6 @@ def _ways(m: Affine) -> list[tuple[Outcome, Affine | None, Affine | None]]:
             earlier = Affine.of(m.scale * 0 + 1, m.shift / m.scale)
             ways.append(("split", earlier, m.scale_part()))
     return ways
-
-
-def _rank(refusal: Refusal) -> int:
-    return _TELLING.index(refusal.reason) if refusal.reason in _TELLING else len(_TELLING)
 
 
 def _objection(index: GraphIndex, spot: Spot, move: Move) -> Refusal | None:

@@ -63,6 +63,27 @@ class Refusal:
     blocker: str | None = None
 
 
+# the more a reason says about what stands in the way, the sooner it is the one reported
+_TELLING = (
+    Reason.NUMBER_RANGE,
+    Reason.WOULD_COST_MORE,
+    Reason.NOT_YET,
+    Reason.OPERATOR_UNKNOWN,
+    Reason.PARAMETER_OVERRIDABLE,
+    Reason.NEGATIVE_SCALE,
+    Reason.PADDING_SHIFT,
+    Reason.SHAPE_UNKNOWN,
+    Reason.AXIS_MISMATCH,
+    Reason.VALUE_USED_ELSEWHERE,
+    Reason.NONLINEAR_NEIGHBOURS,
+)
+
+
+def more_telling(*refusals: Refusal) -> Refusal:
+    """The one to report: of equals the first."""
+    return min(refusals, key=lambda refusal: _TELLING.index(refusal.reason))
+
+
 class _Stop(Exception):
     """Ends a walk."""
 
@@ -112,7 +133,7 @@ def _cheapest(walk: Callable[[_Choices], Plan]) -> Plan | Refusal:
         try:
             plan = walk(choices)
         except _Stop as stop:
-            refusal = refusal or stop.refusal
+            refusal = stop.refusal if refusal is None else more_telling(refusal, stop.refusal)
         else:
             if best is None or plan.biases < best.biases:
                 best = plan
@@ -252,6 +273,8 @@ def _walk_down(index: GraphIndex, spot: Node, m: Affine, choices: _Choices) -> P
                 heapq.heappush(agenda, (reader.order, reader.key))
             arrived.setdefault(reader.key, {})[slot] = carried
 
+    if index.is_exposed(spot.outputs[0]):  # the border of the graph: nothing stands there
+        raise _Stop(Reason.NONLINEAR_NEIGHBOURS, spot.outputs[0])
     hand(spot.outputs[0], m)
     while agenda:
         node = index.nodes[heapq.heappop(agenda)[1]]

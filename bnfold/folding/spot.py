@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 from bnfold.folding.affine import Affine, Array
 from bnfold.folding.answers import Operand
-from bnfold.folding.facts import DEFAULT_DOMAINS
+from bnfold.folding.facts import DEFAULT_DOMAINS, without_rule
 from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Counts, Kind
 from bnfold.folding.rules.broadcast import dim_from_right
@@ -80,16 +80,31 @@ def _batch_norm(index: GraphIndex, node: Node) -> Affine | Reason:
         return Reason.NOT_YET
     if any(c.shape != constants[0].shape for c in constants):
         return Reason.PARAMETER_INVALID
-    shape = index.type_of(node.inputs[0]).shape
-    if shape is None:
-        return Reason.SHAPE_UNKNOWN
     gamma, beta, mean, var = (c.value() for c in constants)
     epsilon = float(np.float32(node.attributes.get("epsilon", 1e-5)))
     with np.errstate(all="ignore"):
         scale, shift = folded_parameters(gamma, beta, mean, var, epsilon)
-    if not ((var + epsilon > 0).all() and np.isfinite(scale).all() and np.isfinite(shift).all()):
+    finite = all(np.isfinite(v).all() for v in (gamma, beta, mean, var, scale, shift))
+    if not (finite and (var + epsilon > 0).all()):
         return Reason.PARAMETER_INVALID
+    shape = index.type_of(node.inputs[0]).shape
+    if shape is None:
+        return _why_unknown(index, node)
+    if elem_type == TensorProto.FLOAT:
+        scale = _exactly_one(scale)
     return _laid(scale, shift, shape, per_position=bool(per_position))
+
+
+def _exactly_one(scale: Array) -> Array:
+    """Scales that float32 cannot tell from 1 are 1: gamma was set to sqrt(var + eps) there."""
+    return np.where(np.abs(scale - 1) <= 2.0**-25, 1.0, scale)
+
+
+def _why_unknown(index: GraphIndex, node: Node) -> Reason:
+    """Inference ended somewhere in front: at an operator that nobody knows, or for want of sizes."""
+    producer = index.producer_of(node.inputs[0])
+    reason = Reason.SHAPE_UNKNOWN if producer is None else without_rule(index, producer)
+    return Reason.SHAPE_UNKNOWN if reason is Reason.NONLINEAR_NEIGHBOURS else reason
 
 
 def _laid(

@@ -17,7 +17,7 @@ import onnx
 
 from bnfold.graph.constants import Constant, Constants, attributes_of
 from bnfold.graph.readers import captured_names, nested_names
-from bnfold.graph.shapes import TensorType, infer
+from bnfold.graph.shapes import Dim, TensorType, infer
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +80,7 @@ class GraphIndex:
         self.source_names = frozenset(self.names)
         self.read_before = frozenset(self.readers)
         self.types: dict[str, TensorType] = infer(model, in_order)
-        self._refine_channels()
+        self._refine_shapes()
         self.constants = Constants(
             self.initializers, self.variable, in_order, self.opset, self.types
         )
@@ -237,22 +237,32 @@ class GraphIndex:
                     edges.setdefault(name, set()).add(key)
         return edges
 
-    def _refine_channels(self) -> None:
-        """What a BatchNormalization's or a convolution's own weights say where inference is mute."""
-        for node in self.nodes.values():
-            if node.domain not in ("", "ai.onnx"):
+    def _refine_shapes(self) -> None:
+        """What weights say where inference is mute: behind and before foreign operators."""
+        nodes = [n for n in self.nodes.values() if n.domain in ("", "ai.onnx")]
+        nodes.sort(key=lambda n: n.order)
+        for node in (*reversed(nodes), *nodes):
+            if len(node.inputs) < 2:
                 continue
-            if node.op_type == "BatchNormalization" and len(node.inputs) > 1:
-                channels = self._dims(node.inputs[1])
+            weight = self._dims(node.inputs[1])
+            if node.op_type == "BatchNormalization" and len(weight) == 1:
+                self._share_shape(node.inputs[0], node.outputs[0])
                 for name in (node.inputs[0], node.outputs[0]):
-                    if len(channels) == 1:
-                        self._know_axis(name, 1, channels[0])
-            elif node.op_type == "Conv" and len(node.inputs) > 1:
-                weight = self._dims(node.inputs[1])
-                if len(weight) > 2 and self.type_of(node.outputs[0]).shape is None:
-                    shape = (None, weight[0], *[None] * (len(weight) - 2))
-                    elem_type = self.initializers[node.inputs[1]].data_type
-                    self.types[node.outputs[0]] = TensorType(elem_type, shape)
+                    self._know_axis(name, 1, weight[0])
+            elif node.op_type == "Conv" and len(weight) > 2:
+                free: tuple[Dim, ...] = (None,) * (len(weight) - 2)
+                self._know_shape(node.outputs[0], (None, weight[0], *free))
+                self._know_shape(node.inputs[0], (None, None, *free))
+
+    def _share_shape(self, before: str, behind: str) -> None:
+        for name, other in ((before, behind), (behind, before)):
+            shape = self.type_of(other).shape
+            if shape is not None:
+                self._know_shape(name, shape)
+
+    def _know_shape(self, name: str, shape: tuple[Dim, ...]) -> None:
+        if self.type_of(name).shape is None and name not in self.initializers:
+            self.types[name] = TensorType(self.type_of(name).elem_type, shape)
 
     def _dims(self, name: str) -> tuple[int, ...]:
         tensor = self.initializers.get(name)

@@ -54,7 +54,9 @@ def pull_matmul(node: Facts, m: Affine) -> Answers:
             computed.insert(0, Passes({1: whole}))
     answers = (*constants, *computed)
     if answers:
-        return answers
+        # where a constant stands on the wrong side and the other way fails too, say the former
+        wrong_side = [Blocked(reason)] if not constants and (a.constant or b.constant) else []
+        return (*answers, *wrong_side)
     return Blocked(reason if a.constant or b.constant else Reason.NONLINEAR_NEIGHBOURS)
 
 
@@ -134,7 +136,10 @@ def pull_gemm(node: Facts, m: Affine) -> Answers:
     if m.is_shift_only:
         return third if third.to else Absorbed(third.changes, third.attributes)
     part = Affine.of(laid, np.zeros((1, 1)))
-    return replace(third, to={slot: part, **third.to})
+    passes = replace(third, to={slot: part, **third.to})
+    if node.input(1 - slot).constant is not None:
+        return passes, Blocked(Reason.AXIS_MISMATCH)
+    return passes
 
 
 def _result_dim(node: Facts, slot: int) -> object:

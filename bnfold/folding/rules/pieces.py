@@ -129,7 +129,9 @@ def pull_gather(node: Facts, m: Affine) -> Answers:
         return (whole, picked) if picked is not None else whole
     if indices.rank != 1:
         return Blocked(Reason.AXIS_MISMATCH)
-    return _pick(node, m, axis) or Blocked(Reason.SHAPE_UNKNOWN)
+    unknown = node.value(1) is None or not isinstance(data.dim(axis), int)
+    reason = Reason.SHAPE_UNKNOWN if unknown else Reason.AXIS_MISMATCH
+    return _pick(node, m, axis) or Blocked(reason)
 
 
 def _pick(node: Facts, m: Affine, axis: int) -> Passes | None:

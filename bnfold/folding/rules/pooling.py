@@ -25,9 +25,15 @@ def _pads(node: Facts) -> bool:
 
 
 def _window_may_be_empty(node: Facts) -> bool:
-    """A dilated window can lie wholly in padding, where runtimes disagree on the value."""
-    dilated = any(d != 1 for d in node.attributes.get("dilations", ()))
-    return dilated and (_pads(node) or bool(node.attributes.get("ceil_mode", 0)))
+    """A dilated window can leap over the input into padding, where runtimes disagree."""
+    dilations = node.attributes.get("dilations", ())
+    leaps = any(d > 1 and not _reaches(node, axis, d) for axis, d in enumerate(dilations))
+    return leaps and _pads(node)
+
+
+def _reaches(node: Facts, axis: int, dilation: int) -> bool:
+    extent = node.input(0).dim(axis + 2)
+    return isinstance(extent, int) and dilation <= extent
 
 
 def pull_average(node: Facts, m: Affine) -> Answers:

@@ -39,7 +39,7 @@ DECONVS = {
 PARAMETERS = {
     "gamma-zero": (np.array([0, 1, -1, 0.0]), np.ones(4), np.ones(4), np.ones(4)),
     "gamma-all-zero": (np.zeros(4), np.arange(4.0), np.ones(4), np.ones(4)),
-    "identity": (np.ones(4), np.zeros(4), np.zeros(4), np.full(4, 1 - 1e-5)),
+    "almost-identity": (np.ones(4), np.zeros(4), np.zeros(4), np.full(4, 1 - 1e-5)),
     "var-zero": (np.ones(4), np.ones(4), np.ones(4), np.zeros(4)),
     "large-scale": (np.full(4, 1e6), np.ones(4), np.ones(4), np.ones(4)),
     "tiny-scale": (np.full(4, 1e-12), np.ones(4), np.ones(4), np.ones(4)),

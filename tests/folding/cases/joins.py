@@ -14,7 +14,7 @@ from tests.net import Net
 Branch = Callable[[Net, str], str]
 POSITIVE, PURE = {"positive": True}, {"positive": True, "shift": False}
 UNIFORM = {"parameters": repeated(1, 4)}
-ONE = {"parameters": (np.ones(4), np.arange(4.0), np.zeros(4), np.full(4, 1 - 1e-5))}
+ONE = {"parameters": (np.ones(4), np.arange(4.0), np.zeros(4), np.ones(4)), "eps": 0.0}
 FOREIGN = (*EDGE, "operator-unknown", "parameter-not-constant", "negative-scale")
 
 
@@ -51,11 +51,12 @@ def joined(
     norm: dict[str, Any] | None = None,
     free: bool = False,
     opset: int = 17,
+    batch: int | str = "N",
     **attrs: Any,
 ) -> Case:
     """x -> branches -> op -> BatchNorm."""
     net = Net(f"join-{op}-{label}", opset)
-    x = net.input(("N", 3, 6, 6))
+    x = net.input((batch, 3, 6, 6))
     y = net.op(op, *(b(net, x) for b in branches), **attrs)
     net.out(net.bn(y, c, **(norm or {})))
     return either(net, exact=True) if free else case(net, *codes)
@@ -141,7 +142,15 @@ ROWS: list[Case] = [
     joined("two-convs", "Concat", [conv(2), conv(3)], c=5, axis=1),
     joined("three-convs", "Concat", [conv(2), conv(3, bias=False), conv(1)], c=6, axis=1),
     joined("negative-axis", "Concat", [conv(2), conv(3)], c=5, axis=-3),
-    joined("constant-branch", "Concat", [conv(2), constant(3, 2, 6, 6)], c=4, axis=1, free=True),
+    joined(
+        "constant-branch",
+        "Concat",
+        [conv(2), constant(3, 2, 6, 6)],
+        c=4,
+        axis=1,
+        free=True,
+        batch=3,
+    ),
     joined("foreign-branch-STAYS", "Concat", [conv(), bare], *FOREIGN, c=8, axis=1),
     joined("sigmoid-branch-STAYS", "Concat", [conv(), sigmoid], *FOREIGN, c=8, axis=1),
     joined("relu-branch-pure-scale", "Concat", [conv(), relu], c=8, axis=1, norm=PURE),

@@ -251,7 +251,8 @@ ROWS: list[Case] = [
     added("push-Add-STAYS", "nonlinear-neighbours", "value-used-elsewhere", "operator-unknown"),
     added(
         "push-Add-shift-only",
-        parameters=(np.ones(4), np.arange(4.0), np.zeros(4), np.full(4, 1 - 1e-5)),
+        parameters=(np.ones(4), np.arange(4.0), np.zeros(4), np.ones(4)),
+        eps=0.0,
     ),
     trunk("push-visformer"),
     inception_next("push-inception-next"),

@@ -115,7 +115,8 @@ def captured(label: str, *codes: str, shape_only: bool = False, norm: bool = Fal
         k: helper.make_graph([node(op, [seen], f"inner_{k}")], k, [], [_named(out, f"inner_{k}")])
         for k in ("then_branch", "else_branch")
     }
-    return case(net.out(z, net.op("If", cond, **bodies)), *codes)
+    net.out(z, net.op("If", cond, **bodies))
+    return either(net, exact=True) if shape_only else case(net, *codes)
 
 
 def _named(info: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:

@@ -1,0 +1,156 @@
+"""Inputs that the user brings: .npz, a folder of .npy or ONNX test sets, arrays in memory."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from bnfold.errors import DataError, UsageError
+from bnfold.show import show
+from bnfold.verification.cases import Array, Case
+from bnfold.verification.subject import Port
+
+Brought = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+MAX_BYTES = 4 << 30
+
+
+def brought(inputs: Brought, ports: Sequence[Port], max_bytes: int = MAX_BYTES) -> tuple[Case, ...]:
+    """The user's inputs as cases, checked against the model's inputs.
+
+    Raises:
+        UsageError: there is no such file or folder.
+        DataError: damaged, larger than `max_bytes`, or not what the model takes; NaN or Inf.
+    """
+    if isinstance(inputs, Mapping):
+        sets = {"given": dict(inputs)}
+    elif isinstance(inputs, str | os.PathLike):
+        sets = _from_path(Path(inputs), ports, max_bytes)
+    else:
+        sets = {f"given {k}": dict(entry) for k, entry in enumerate(inputs)}
+    if not sets:
+        raise DataError("no inputs were found", where=show(inputs, 300))
+    return tuple(
+        Case(name, _checked(name, feeds, ports), given=True) for name, feeds in sets.items()
+    )
+
+
+def _from_path(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str, dict[str, Array]]:
+    if path.is_dir():
+        return _from_folder(path, ports, max_bytes)
+    if not path.exists():
+        raise UsageError("there is no such file or folder of inputs", where=show(path, 300))
+    if path.suffix == ".npy":
+        return {path.name: {_only(ports, path): _npy(path, max_bytes)}}
+    return {path.name: _npz(path, max_bytes)}
+
+
+def _from_folder(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str, dict[str, Array]]:
+    """`test_data_set_*/input_k.pb`; `*.npz`, one a case; `NAME.npy`; or all .npy of one input."""
+    sets = sorted(path.glob("test_data_set_*")) or ([path] if list(path.glob("input_*.pb")) else [])
+    if sets:
+        return {folder.name: _test_set(folder, ports, max_bytes) for folder in sets}
+    archives = sorted(path.glob("*.npz"))
+    if archives:
+        return {file.name: _npz(file, max_bytes) for file in archives}
+    files = sorted(path.glob("*.npy"))
+    named = {file.stem: file for file in files}
+    if ports and all(port.name in named for port in ports):
+        return {path.name: {port.name: _npy(named[port.name], max_bytes) for port in ports}}
+    return {file.name: {_only(ports, file): _npy(file, max_bytes)} for file in files}
+
+
+def _only(ports: Sequence[Port], path: Path) -> str:
+    if len(ports) != 1:
+        raise DataError(
+            f"the model has {len(ports)} inputs, a .npy holds one",
+            where=show(path, 300),
+            hint="name each file after its input, or use one .npz",
+        )
+    return ports[0].name
+
+
+def _test_set(folder: Path, ports: Sequence[Port], max_bytes: int) -> dict[str, Array]:
+    feeds = {}
+    for k, port in enumerate(ports):
+        file = folder / f"input_{k}.pb"
+        try:
+            if file.stat().st_size > max_bytes:
+                raise DataError(f"larger than {max_bytes} bytes", where=show(file, 300))
+            tensor = onnx.TensorProto.FromString(file.read_bytes())
+            feeds[tensor.name or port.name] = numpy_helper.to_array(tensor)
+        except (OSError, DecodeError, ValueError, TypeError, KeyError) as cause:
+            raise DataError(
+                f"not a readable tensor: {show(cause)}", where=show(file, 300)
+            ) from cause
+    names = {port.name for port in ports}
+    if feeds.keys() != names:  # test sets are often named by position alone
+        feeds = {port.name: value for port, value in zip(ports, feeds.values(), strict=False)}
+    return feeds
+
+
+def _npz(path: Path, max_bytes: int) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > max_bytes:
+            raise DataError(
+                f"it inflates to {size} bytes, more than {max_bytes}",
+                where=show(path, 300),
+                hint="--max-bytes raises the limit",
+            )
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError, MemoryError) as cause:
+        raise DataError(f"not a readable .npz: {show(cause)}", where=show(path, 300)) from cause
+
+
+def _npy(path: Path, max_bytes: int) -> Array:
+    try:
+        if path.stat().st_size > max_bytes:
+            raise DataError(f"larger than {max_bytes} bytes", where=show(path, 300))
+        loaded: Array = np.load(path, allow_pickle=False)
+        return loaded
+    except (OSError, ValueError, EOFError, MemoryError) as cause:
+        raise DataError(f"not a readable .npy: {show(cause)}", where=show(path, 300)) from cause
+
+
+def _checked(name: str, feeds: Mapping[str, Any], ports: Sequence[Port]) -> dict[str, Array]:
+    expected = {port.name for port in ports}
+    if feeds.keys() != expected:
+        raise DataError(
+            f"the inputs are named {_listed(feeds)}, the model takes {_listed(expected)}",
+            where=show(name),
+        )
+    return {port.name: _fitting(name, np.asarray(feeds[port.name]), port) for port in ports}
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(show(name) for name in sorted(names)) or "nothing"
+
+
+def _fitting(case: str, value: Array, port: Port) -> Array:
+    where = f"{show(case)}, input {show(port.name)}"
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type))
+    if value.dtype != dtype:
+        if not np.can_cast(value.dtype, dtype, "same_kind"):
+            raise DataError(f"it is {value.dtype}, the model takes {dtype}", where=where)
+        value = value.astype(dtype)
+    dims = port.dims
+    if dims is not None and (
+        len(dims) != value.ndim
+        or any(isinstance(d, int) and d != n for d, n in zip(dims, value.shape, strict=True))
+    ):
+        shape = "x".join("?" if d is None else show(d) for d in dims)
+        seen = "x".join(map(str, value.shape))
+        raise DataError(f"its shape is {seen}, the model takes {shape}", where=where)
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise DataError("it holds NaN or Inf", where=where)
+    return value

@@ -1,0 +1,135 @@
+"""A model under verification: read once, on disk for ONNX Runtime, with its signature."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from bnfold import onnxfile
+from bnfold.errors import CheckFailed, ModelError
+from bnfold.show import show
+
+Model = str | os.PathLike[str] | bytes | onnx.ModelProto
+Dim = int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output; a dim is fixed, a symbol, or None (open); `dims` None: no rank known."""
+
+    name: str
+    elem_type: int
+    dims: tuple[Dim, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One model: its message, where it lies, the hash of its bytes, what it takes and gives."""
+
+    model: onnx.ModelProto
+    path: Path
+    label: str
+    sha256: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+
+def subject(model: Model, label: str, folder: Path) -> Subject:
+    """A path, bytes or a message, made ready; what lay in memory is written into `folder`.
+
+    Raises:
+        UsageError: there is no such file.
+        ModelError: it is no sound ONNX model, or an input is no tensor.
+    """
+    if isinstance(model, bytes):
+        proto = onnxfile.parse(model, label)
+        onnxfile.validate(proto, label)
+        digest = hashlib.sha256(model).hexdigest()
+    elif isinstance(model, onnx.ModelProto):
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model)
+        onnxfile.validate(proto, label)
+        digest = onnxfile.sha256_of(model)
+    else:
+        file = onnxfile.read(model)
+        name = show(Path(model).name)
+        return _subject(file.model, file.path.resolve(), name, file.sha256)
+    path = folder / f"{label}.onnx"
+    onnxfile.write(proto, path)
+    return _subject(proto, path, label, digest)
+
+
+def _subject(model: onnx.ModelProto, path: Path, label: str, sha256: str) -> Subject:
+    graph = model.graph
+    given = {tensor.name for tensor in graph.initializer}
+    given |= {tensor.values.name for tensor in graph.sparse_initializer}
+    inputs = tuple(_port(value, label) for value in graph.input if value.name not in given)
+    outputs = tuple(_port(value, label) for value in graph.output)
+    return Subject(model, path, label, sha256, inputs, outputs)
+
+
+def _port(value: onnx.ValueInfoProto, label: str) -> Port:
+    if value.HasField("type") and not value.type.HasField("tensor_type"):
+        raise ModelError(f"{show(value.name)} is no tensor: it cannot be compared", where=label)
+    tensor = value.type.tensor_type
+    dims = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
+    return Port(value.name, tensor.elem_type, dims)
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    if dim.HasField("dim_value"):
+        return dim.dim_value if dim.dim_value > 0 else None  # Paddle writes -1
+    return dim.dim_param or None
+
+
+def check_signatures(a: Subject, b: Subject) -> None:
+    """Both take and give the same tensors.
+
+    Raises:
+        CheckFailed: a name, type, rank or fixed size differs.
+    """
+    for what, ours, theirs in (("input", a.inputs, b.inputs), ("output", a.outputs, b.outputs)):
+        _check_names(what, ours, theirs)
+        by_name = {port.name: port for port in theirs}
+        for port in ours:
+            _check_port(what, port, by_name[port.name])
+
+
+def _check_names(what: str, ours: Sequence[Port], theirs: Sequence[Port]) -> None:
+    expected, seen = [p.name for p in ours], [p.name for p in theirs]
+    if sorted(expected) != sorted(seen):
+        raise CheckFailed(
+            f"the {what}s differ: the original has {_names(expected)},"
+            f" the candidate {_names(seen)}",
+            hint="compare models with the same names",
+        )
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(show(name) for name in names) or "none"
+
+
+def _check_port(what: str, a: Port, b: Port) -> None:
+    name = show(a.name)
+    if a.elem_type != b.elem_type and a.elem_type and b.elem_type:
+        kinds = [onnx.TensorProto.DataType.Name(port.elem_type) for port in (a, b)]
+        raise CheckFailed(f"{what} {name} is {kinds[0]} in the original, {kinds[1]} in the other")
+    if a.dims is None or b.dims is None:
+        return
+    if len(a.dims) != len(b.dims) or any(
+        isinstance(p, int) and isinstance(q, int) and p != q
+        for p, q in zip(a.dims, b.dims, strict=True)
+    ):
+        raise CheckFailed(
+            f"{what} {name} has shape {_shape(a.dims)} in the original,"
+            f" {_shape(b.dims)} in the candidate"
+        )
+
+
+def _shape(dims: Sequence[Dim]) -> str:
+    return "x".join("?" if dim is None else show(dim) for dim in dims) or "scalar"
