@@ -1,0 +1,212 @@
+"""Gates 2 and 3: the error in float64 in units of rounding jitter, and the runtime's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bnfold.show import show
+from bnfold.verification.cases import Array
+from bnfold.verification.measures import UNIT, Pool, numeric, rms
+from bnfold.verification.truth import Sample, Watched
+from bnfold.verification.verdict import Gate
+
+JITTER_LIMIT = 8.0
+RUNTIME_LIMIT = 4.0
+FLOOR_ULPS = 4.0  # below this many u of the output, the original's own error counts as this
+LEAST_CASES = 5
+_LEAST_JITTER = 0.25  # u of the output: what counts as rounding where jitter does less
+_BLIND = 1e-3  # u of the output: jitter that moves it less shows nothing
+_QUIET = 1e-3  # an input whose output is this much smaller than another's is not blown up
+
+
+@dataclass(slots=True)
+class _Track:
+    """One watched tensor over the inputs."""
+
+    departure: Pool = field(default_factory=Pool)
+    jitter: Pool = field(default_factory=Pool)
+    loudest: float = 0.0
+    seen: float = 0.0
+    differing: float = 0.0
+    flipped: float = 0.0
+    problem: str = ""
+
+    def scale(self, truth: Array) -> float:
+        """The input's output rms, or a thousandth of the loudest one's."""
+        size = rms(truth)
+        self.loudest = max(self.loudest, size)
+        return max(size, _QUIET * self.loudest) or 1.0
+
+
+class Float64Gate:
+    """Gate 2: rms(candidate - original) over rms(jittered - original), per watched tensor."""
+
+    def __init__(self, pairs: Sequence[Watched], units: Mapping[str, float]) -> None:
+        self._pairs = tuple(pairs)
+        self._units = [units.get(pair.behind or pair.original, UNIT[1]) for pair in pairs]
+        self._tracks = [_Track() for _ in pairs]
+
+    def add(self, sample: Sample) -> None:
+        """One input's values."""
+        for k, track in enumerate(self._tracks):
+            a, b = sample.original[k], sample.candidate[k]
+            moved = None if sample.jittered is None else sample.jittered[k]
+            if a.shape != b.shape:
+                if moved is None or moved.shape == a.shape:
+                    track.problem = f"has shape {b.shape} where the original has {a.shape}"
+                continue
+            if a.dtype.kind != "f":
+                self._whole(track, a, b, moved)
+                continue
+            self._real(track, self._units[k], (a, b, moved))
+
+    def _whole(self, track: _Track, a: Array, b: Array, moved: Array | None) -> None:
+        """Integers, booleans, strings: the share that differs."""
+        if a.size:
+            track.differing = max(track.differing, float(np.mean(a != b)))
+        if moved is not None and moved.shape == a.shape and a.size:
+            track.flipped = max(track.flipped, float(np.mean(a != moved)))
+
+    def _real(self, track: _Track, unit: float, values: tuple[Any, ...]) -> None:
+        a, b, moved = values
+        scale = track.scale(a)
+        if not np.isfinite(b).all() and np.isfinite(a).all():
+            track.problem = "holds NaN or Inf where the original does not"
+            return
+        track.departure.add(rms(b - a), scale)
+        if moved is not None and moved.shape == a.shape and np.isfinite(moved).all():
+            effect = rms(moved - a)
+            track.seen = max(track.seen, effect / scale / unit)
+            track.jitter.add(max(effect, _LEAST_JITTER * unit * scale), scale)
+
+    def ratios(self) -> list[float]:
+        """Departure over jitter, per watched tensor."""
+        found = []
+        for track, unit in zip(self._tracks, self._units, strict=True):
+            if track.problem:
+                found.append(float("inf"))
+            elif track.departure.count:
+                least = track.jitter.value or _LEAST_JITTER * unit
+                found.append(track.departure.value / least)
+            else:
+                allowed = max(JITTER_LIMIT * track.flipped, 1e-3)
+                found.append(JITTER_LIMIT * track.differing / allowed)
+        return found
+
+    def blind(self) -> list[Watched]:
+        """Float tensors that jitter of all weights does not move: they prove nothing."""
+        return [
+            pair
+            for pair, track in zip(self._pairs, self._tracks, strict=True)
+            if track.jitter.count and track.seen < _BLIND
+        ]
+
+    def gate(self) -> Gate:
+        """The worst watched tensor decides.
+
+        One before an output counts under one name in both, or where the output itself is blind.
+        """
+        ratios = self.ratios()
+        dark = {pair.original for pair in self.blind()}
+        counted = [
+            k
+            for k, p in enumerate(self._pairs)
+            if p.behind is None or p.original == p.candidate or p.behind in dark
+        ]
+        if not counted:
+            return Gate("float64", None, None, JITTER_LIMIT, "jitter", "there is no output")
+        worst = max(counted, key=lambda k: ratios[k])
+        value, pair, track = ratios[worst], self._pairs[worst], self._tracks[worst]
+        ok = value <= JITTER_LIMIT
+        what = f"output {show(pair.original)}"
+        if pair.behind is not None:
+            what = f"{show(pair.original)}, before the output {show(pair.behind)},"
+        if track.problem:
+            sentence = f"{what} {track.problem}"
+        elif not track.departure.count:
+            sentence = f"in float64 {what} differs in {track.differing:.2%} of its values"
+        else:
+            sentence = (
+                f"in float64 {what} departs by {value:.3g} times what rounding the weights does"
+                f" (limit {JITTER_LIMIT:g})"
+            )
+        return Gate("float64", ok, value, JITTER_LIMIT, "jitter", sentence)
+
+
+class RuntimeGate:
+    """Gate 3: rms error to the truth over the original's own at optimisation off, pooled."""
+
+    def __init__(self, units: Mapping[str, float]) -> None:
+        self._units = units
+        self._own: dict[str, Pool] = {}
+        self._pools: dict[str, dict[str, Pool]] = {}
+        self._loudest: dict[str, float] = {}
+        self.cases = 0
+
+    def add(self, truth: Mapping[str, Array], runs: Mapping[str, Mapping[str, Array]]) -> None:
+        """One input: what each run ("original none", "candidate all", ...) gave."""
+        self.cases += 1
+        for name, exact in truth.items():
+            if exact.dtype.kind != "f":
+                continue
+            size = rms(exact)
+            self._loudest[name] = max(self._loudest.get(name, 0.0), size)
+            scale = max(size, _QUIET * self._loudest[name]) or 1.0
+            floor = FLOOR_ULPS * self._units.get(name, UNIT[1]) * scale
+            for run, outputs in runs.items():
+                error = _error(outputs[name], exact)
+                self._pools.setdefault(run, {}).setdefault(name, Pool()).add(error, scale)
+                if run == "original none":
+                    self._own.setdefault(name, Pool()).add(max(error, floor), scale)
+
+    def ratio(self, run: str) -> tuple[float, str]:
+        """The worst output's ratio, and its name."""
+        worst, where = 0.0, ""
+        for name, pool in self._pools.get(run, {}).items():
+            value = pool.value / self._own[name].value
+            if not value <= worst:  # so written that NaN counts
+                worst, where = value, name
+        return worst, where
+
+    def gates(self, runs: Sequence[str], provider: str) -> list[Gate]:
+        """One gate a run of the candidate; the original's own at the default level is shown."""
+        own_default = self.ratio("original all")[0]
+        found = []
+        for run in runs:
+            if run == "original none":
+                continue
+            value, where = self.ratio(run)
+            side, level = run.split()
+            found.append(_runtime_gate(side, level, (value, where), own_default, provider))
+        return found
+
+
+def _runtime_gate(
+    side: str, level: str, worst: tuple[float, str], own_default: float, provider: str
+) -> Gate:
+    value, where = worst
+    decides = side == "candidate"
+    ok = bool(value <= RUNTIME_LIMIT)
+    how = "optimisation off" if level == "none" else "ONNX Runtime's default level"
+    sentence = (
+        f"on {provider} with {how} the {side}'s error is {value:.3g} times the original's own"
+        f" (limit {RUNTIME_LIMIT:g}{', output ' + show(where) if where else ''})"
+    )
+    if level == "all" and not ok:
+        if not decides:
+            sentence += ": ONNX Runtime's optimiser moves the original"
+        elif value <= RUNTIME_LIMIT * own_default:
+            ok = True
+            sentence += ": so is the original's there, it is ONNX Runtime's optimiser that errs"
+    return Gate(f"runtime-{side}-{level}", ok, value, RUNTIME_LIMIT, "x", sentence, decides)
+
+
+def _error(got: Array, exact: Array) -> float:
+    if got.shape != exact.shape:
+        return float("inf")
+    error = numeric(got) - exact
+    return rms(error) if np.isfinite(error).all() else float("inf")

@@ -1,0 +1,165 @@
+"""Both graphs in float64, and what rounding jitter of the weights would do."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from bnfold.errors import CheckFailed, DataError
+from bnfold.ops64 import EvaluationError, Evaluator
+from bnfold.show import show
+from bnfold.verification.cases import Array, Case
+from bnfold.verification.measures import UNIT, finite
+from bnfold.verification.subject import Subject
+
+# what may hide a difference, and what only moves it
+_SATURATING = frozenset(
+    (
+        "ArgMax",
+        "ArgMin",
+        "Clip",
+        "HardSigmoid",
+        "Hardmax",
+        "LogSoftmax",
+        "Relu",
+        "Round",
+        "Sigmoid",
+        "Softmax",
+        "Softsign",
+        "Tanh",
+    )
+)
+_MOVING = frozenset(("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A tensor that is compared: its name in both models; `behind`: the output that it feeds."""
+
+    original: str
+    candidate: str
+    behind: str | None = None
+
+
+def watched(a: Subject, b: Subject) -> tuple[Watched, ...]:
+    """All outputs, and the tensors before what saturates at their end."""
+    found = [Watched(port.name, port.name) for port in a.outputs]
+    makers = [{name: n for n in s.model.graph.node for name in n.output} for s in (a, b)]
+    for port in a.outputs:
+        before = _before(makers[0], port.name), _before(makers[1], port.name)
+        pairs = [
+            (p, q)
+            for (p, op), (q, other) in zip(*before, strict=False)
+            if op == other and op in _SATURATING
+        ]
+        if pairs:
+            found.append(Watched(*pairs[-1], behind=port.name))
+    return tuple(found)
+
+
+def _before(maker: Mapping[str, onnx.NodeProto], name: str) -> list[tuple[str, str]]:
+    """Walking back from an output: the tensors in front of saturating and moving operators."""
+    walk = []
+    while name in maker and maker[name].op_type in _SATURATING | _MOVING:
+        node = maker[name]
+        name = node.input[0]
+        walk.append((name, node.op_type))
+    return walk
+
+
+def jitter(seed: int) -> Callable[[str, Array, int], Array]:
+    """Each learned constant times 1 +- u, u being the unit roundoff of its own type."""
+
+    def perturb(name: str, value: Array, kind: int) -> Array:
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode()), value.size])
+        signs = rng.integers(0, 2, value.shape, dtype=np.int8) * 2.0 - 1.0
+        return np.asarray(value * (1.0 + UNIT.get(kind, 0.0) * signs))
+
+    return perturb
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One input's values by watched tensor; `jittered` is None where it was not drawn."""
+
+    original: tuple[Array, ...]
+    candidate: tuple[Array, ...]
+    jittered: tuple[Array, ...] | None
+
+
+class Truth:
+    """Evaluators of the original, the candidate and the jittered reference, kept over inputs."""
+
+    def __init__(
+        self,
+        a: Subject,
+        b: Subject,
+        reference: onnx.ModelProto,
+        pairs: Sequence[Watched],
+        seed: int,
+    ) -> None:
+        self.pairs = tuple(pairs)
+        self._labels = (a.label, b.label)
+        self._a = Evaluator(a.model)
+        self._b = Evaluator(b.model)
+        self._reference = reference
+        self._seed = seed
+
+    def sample(self, case: Case, draw: int | None) -> Sample:
+        """The case in float64; with a `draw`, the jitter's effect too.
+
+        Raises:
+            Unsupported: a foreign operator.
+            DataError: the graph does not run on these inputs.
+            CheckFailed: the original's own outputs hold NaN or Inf.
+        """
+        names = [pair.original for pair in self.pairs]
+        original = _evaluate(self._a, case, names, self._labels[0])
+        outputs = {p.original: original[p.original] for p in self.pairs if p.behind is None}
+        bad = finite(outputs)
+        if bad is not None:
+            raise CheckFailed(
+                f"the original's own output {show(bad)} holds NaN or Inf on '{show(case.name)}'",
+                hint="give inputs that it was made for: --inputs",
+            )
+        candidate = _evaluate(self._b, case, [p.candidate for p in self.pairs], self._labels[1])
+        jittered = None
+        if draw is not None:
+            moved = Evaluator(self._reference, perturb=jitter(self._seed + draw))
+            values = _evaluate(moved, case, _jittered_names(self), self._labels[0])
+            jittered = tuple(values[name] for name in _jittered_names(self))
+        return Sample(
+            tuple(original[p.original] for p in self.pairs),
+            tuple(candidate[p.candidate] for p in self.pairs),
+            jittered,
+        )
+
+    @property
+    def reference(self) -> onnx.ModelProto:
+        """The model whose weights are jittered."""
+        return self._reference
+
+
+def _jittered_names(truth: Truth) -> list[str]:
+    """Outputs are in every reference; a tensor before one may have gone: then its output."""
+    graph = truth.reference.graph
+    made = {name for node in graph.node for name in node.output}
+    made |= {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    return [p.original if p.original in made else (p.behind or p.original) for p in truth.pairs]
+
+
+def _evaluate(
+    evaluator: Evaluator, case: Case, names: Sequence[str], label: str
+) -> dict[str, Array]:
+    try:
+        return evaluator.run(case.feeds, keep=dict.fromkeys(names))
+    except EvaluationError as cause:
+        raise DataError(
+            f"the graph does not run on '{show(case.name)}': {show(cause, 300)}",
+            where=label,
+            hint="give sizes with --shape, or real inputs with --inputs",
+        ) from cause
