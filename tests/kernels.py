@@ -295,7 +295,7 @@ class Square(OpRun):
         return (x * x,)
 
 
-def _squared(self: OpRun, x: Array, *_: Array) -> tuple[Array]:
+def _squared(self: OpRun, x: Array, *_: Array, **__: object) -> tuple[Array]:
     return (x * x,)
 
 

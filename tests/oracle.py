@@ -168,8 +168,13 @@ def _overrides(model: ModelProto, seed: int) -> dict[str, NDArray]:
 
 
 def _key(t: TensorProto) -> tuple[object, ...]:
-    # a fold by s = 1 + 1e-9 writes the old bytes under a new name, and moves the function
-    return t.name, t.data_type, tuple(t.dims), _array(t).tobytes()
+    return t.data_type, tuple(t.dims), _array(t).tobytes()
+
+
+def _weights(model: ModelProto) -> set[str]:
+    """Names that linear operators read: a fold by s = 1 + 1e-9 may round to the old bytes."""
+    every = (n for g in graphs(model) for n in g.node)
+    return {i for n in every if n.op_type in LINEAR for i in n.input}
 
 
 def _tensors(model: ModelProto) -> Iterator[TensorProto]:
@@ -186,19 +191,20 @@ def _slopes(model: ModelProto) -> Counter[tuple[str, str, float]]:
 
 
 def jitters(original: ModelProto, folded: ModelProto) -> Callable[[int], ModelProto]:
-    """seed -> `folded` with each constant that is not the original's moved by one rounding.
+    """seed -> `folded` with each constant that a fold may have written moved by one rounding.
 
     A fold computes in float64 and rounds each constant once, so what it may change is what
     moving each new constant by its unit roundoff, up or down at random, changes.
     """
     old, slopes = {_key(t) for t in _tensors(original)}, _slopes(original)
+    weights = _weights(folded)
 
     def draw(seed: int) -> ModelProto:
         rng = np.random.default_rng(seed)
         moved = ModelProto()
         moved.CopyFrom(folded)
         for t in _tensors(moved):
-            if t.data_type in ROUNDOFF and _key(t) not in old:
+            if t.data_type in ROUNDOFF and (t.name in weights or _key(t) not in old):
                 data = _array(t).astype(np.float64)
                 data = data * (1 + ROUNDOFF[t.data_type] * rng.choice([-1.0, 1.0], data.shape))
                 t.CopyFrom(numpy_helper.from_array(np.asarray(data), t.name))

@@ -35,7 +35,7 @@ class Case:
     feeds: Mapping[str, NDArray] | None = None
     sizes: Mapping[str, int] | None = None
     exact: bool = False  # an `either` row that exact algebra does fold
-    unsorted: bool = False  # the checker refuses nothing but the order
+    flawed: bool = False  # the full check refuses the source (order; inference's own limits)
 
 
 def case(net: Net, *codes: str, **more: Any) -> Case:

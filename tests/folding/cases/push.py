@@ -242,7 +242,12 @@ ROWS: list[Case] = [
         lambda n, x: n.op("Sigmoid", x),
         codes=("nonlinear-neighbours", "value-used-elsewhere"),
     ),
-    readers("output-too-STAYS", conv(), codes=("value-used-elsewhere",), output=True),
+    readers(
+        "output-too-STAYS",
+        conv(),
+        codes=("nonlinear-neighbours", "value-used-elsewhere"),
+        output=True,
+    ),
     readers("Shape-reader", conv(), lambda n, x: n.op("Shape", x)),
     concat_slice("push-Concat-slice", last=lambda n, x: n.conv(x, 7, 5)),
     concat_slice(

@@ -147,7 +147,7 @@ def unsorted(label: str) -> Case:
     nodes = list(row.model.graph.node)[::-1]
     del row.model.graph.node[:]
     row.model.graph.node.extend(nodes)
-    return replace(row, unsorted=True)
+    return replace(row, flawed=True)
 
 
 def same_names(label: str) -> Case:

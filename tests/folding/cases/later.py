@@ -1,0 +1,359 @@
+"""Scopes, quantised weights, small floats, rarer moves: right whatever becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from tests.build import BOOL, FLOAT16, INT64, batchnorm, bfloat16, node, tensor, value
+from tests.folding.cases.case import ANY, Build, Case, between, either, plain
+from tests.net import Net
+
+PURE = {"positive": True, "shift": False}
+POSITIVE = {"positive": True}
+
+
+def _body(
+    net: Net, name: str, source: str, *, stay: bool = False
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Conv -> BatchNorm inside a body."""
+    w = tensor(f"{name}_w", net.random(3, 3, 1, 1).astype(np.float32))
+    made, consts = batchnorm(source if stay else f"{name}_c", f"{name}_y", 3, net.rng)
+    nodes = [made] if stay else [node("Conv", [source, w.name], f"{name}_c"), made]
+    return nodes, [*consts] if stay else [w, *consts]
+
+
+def in_if(label: str, *, both: bool = False, outer: bool = False, bare: bool = False) -> Case:
+    """BatchNorms inside If branches; `outer`: the Conv is captured from outside."""
+    net = Net(label)
+    x, cond = net.input((2, 3, 6, 6)), net.input((), "cond", BOOL)
+    source = net.conv(x, 3, 3, 1) if outer else x
+    bodies = {}
+    for i, k in enumerate(("then_branch", "else_branch")):
+        nodes, inits = _body(net, k, source, stay=bare or outer)
+        if i and not both:
+            nodes, inits = [node("Neg", [source], f"{k}_y")], []
+        out = value(f"{k}_y", (2, 3, 6, 6))
+        bodies[k] = helper.make_graph(nodes, k, [], [out], inits)
+    return either(net.out(net.op("If", cond, **bodies)))
+
+
+def outside_if(label: str) -> Case:
+    """BatchNorm behind an If whose branches are Convs."""
+    net = Net(label)
+    x, cond = net.input((2, 3, 6, 6)), net.input((), "cond", BOOL)
+    bodies = {
+        k: helper.make_graph(
+            [node("Conv", [x, f"{k}_w"], f"{k}_y")], k, [], [value(f"{k}_y", (2, 4, 6, 6))],
+            [tensor(f"{k}_w", net.random(4, 3, 1, 1).astype(np.float32))],
+        )
+        for k in ("then_branch", "else_branch")
+    }  # fmt: skip
+    return either(net.out(net.bn(net.op("If", cond, **bodies), 4)))
+
+
+def in_loop(label: str, *, after: bool = False) -> Case:
+    """Conv -> BN as a Loop's body, and (fault 16) once more behind it."""
+    net = Net(label)
+    x = net.input((2, 3, 6, 6))
+    nodes, inits = _body(net, "loop", "state")
+    inputs = [value("i", (), INT64), value("cond_in", (), BOOL), value("state", (2, 3, 6, 6))]
+    nodes.append(node("Identity", ["cond_in"], "cond_out"))
+    body = helper.make_graph(
+        nodes, "body", inputs, [value("cond_out", (), BOOL), value("loop_y", (2, 3, 6, 6))], inits
+    )
+    y = net.op("Loop", net.init(np.array(2)), net.init(np.array(True)), x, body=body)
+    if after:
+        y = net.bn(net.conv(y, 3, 4), 4)
+    return either(net.out(value(y, (2, 4, 4, 4) if after else (2, 3, 6, 6))))
+
+
+def in_scan(label: str) -> Case:
+    net = Net(label)
+    x = net.input((4, 2, 3, 6, 6))
+    nodes, inits = _body(net, "scan", "item")
+    body = helper.make_graph(
+        nodes, "body", [value("item", (2, 3, 6, 6))], [value("scan_y", (2, 3, 6, 6))], inits
+    )
+    return either(net.out(net.op("Scan", x, body=body, num_scan_inputs=1)))
+
+
+def in_function(label: str, *, calls: int, constants: bool) -> Case:
+    """A local function of Conv and BatchNorm, their constants inside or arguments."""
+    net = Net(label, extra_opsets=[("local", 1)])
+    net.options["functions"] = [_function(net, constants=constants)]
+    x = net.input((2, 3, 6, 6))
+    outs = []
+    for _ in range(calls):
+        extra = (
+            []
+            if constants
+            else [net.weight(3, 3, 1, 1), *(net.init(net.rng.uniform(0.5, 2, 3)) for _ in range(4))]
+        )
+        outs.append(value(net.op("Block", x, *extra, domain="local"), (2, 3, 6, 6)))
+    return either(net.out(*outs))
+
+
+def _function(net: Net, *, constants: bool) -> onnx.FunctionProto:
+    names = ["w", "s", "b", "m", "v"]
+    nodes = [
+        node("Conv", ["x", "w"], "c"),
+        node("BatchNormalization", ["c", "s", "b", "m", "v"], "y"),
+    ]
+    if constants:
+        data = [net.random(3, 3, 1, 1), *(net.rng.uniform(0.5, 2, 3) for _ in range(4))]
+        made = zip(names, data, strict=True)
+        nodes = [
+            node("Constant", [], n, value=tensor("", d.astype(np.float32))) for n, d in made
+        ] + nodes
+    inputs = ["x"] if constants else ["x", *names]
+    return helper.make_function(
+        "local", "Block", inputs, ["y"], nodes, [helper.make_opsetid("", 17)]
+    )
+
+
+def quantised(
+    label: str,
+    sink: str,
+    *,
+    axis: int | None,
+    zero: int | None,
+    opset: int = 17,
+    push: bool = False,
+    **norm: Any,
+) -> Case:
+    """DequantizeLinear(int8 weight) -> Conv or MatMul -> BatchNorm."""
+    net = Net(label, opset)
+    conv = sink == "Conv"
+    shape = (4, 3, 3, 3) if conv else (3, 4)
+    w = net.init(net.rng.integers(-128, 128, shape).astype(np.int8))
+    width = () if axis is None else (shape[axis],)
+    parts = [w, net.init(net.rng.uniform(0.01, 0.05, width))]
+    parts += [] if zero is None else [net.init(np.full(width, zero, np.int8))]
+    dq = net.op("DequantizeLinear", *parts, axis=axis if opset >= 13 else None)
+    x = net.input(("N", 3, 6, 6) if conv else ("N", 3))
+    if push:
+        return either(net.out(net.op(sink, net.bn(x, 3, **norm), dq)))
+    return either(net.out(net.bn(net.op(sink, x, dq), 4, **norm)))
+
+
+def half(
+    label: str,
+    build: Callable[[Net, str], str],
+    shape: tuple[Any, ...] = ("N", 3, 6, 6),
+    c: int = 4,
+    **norm: Any,
+) -> Case:
+    """float16 throughout."""
+    net = Net(label)
+    net.dtype = np.float16
+    y = net.bn(build(net, net.input(shape, dtype=FLOAT16)), c, **norm)
+    return either(net.out(y))
+
+
+def brain(label: str, *, gemm: bool) -> Case:
+    """bfloat16 throughout (fault 11)."""
+    net = Net(label, 22)
+    x = net.input(("N", 3) if gemm else ("N", 3, 6, 6), dtype=onnx.TensorProto.BFLOAT16)
+    w = net.random(3, 4) if gemm else net.random(4, 3, 3, 3)
+    data = {
+        "w": w,
+        "b": net.random(4),
+        "s": net.random(4),
+        "t": net.random(4),
+        "m": net.random(4),
+        "v": net.rng.uniform(0.5, 2, 4),
+    }
+    net.initializers += [bfloat16(k, v) for k, v in data.items()]
+    y = net.op("Gemm" if gemm else "Conv", x, "w", "b")
+    return either(net.out(net.op("BatchNormalization", y, "s", "t", "m", "v")))
+
+
+def mixed_half(label: str) -> Case:
+    """float16 x, float32 mean and var (fault 10)."""
+    net = Net(label)
+    net.dtype = np.float16
+    y = net.conv(net.input(("N", 3, 6, 6), dtype=FLOAT16), 3, 4)
+    s, b = net.weight(4), net.weight(4)
+    net.dtype = np.float32
+    y = net.op("BatchNormalization", y, s, b, net.weight(4), net.init(net.rng.uniform(0.5, 2, 4)))
+    return either(net.out(y))
+
+
+def widened(label: str) -> Case:
+    """float16 Conv -> Cast to float32 -> BatchNorm: the rounding point moves."""
+    net = Net(label)
+    net.dtype = np.float16
+    y = net.conv(net.input(("N", 3, 6, 6), dtype=FLOAT16), 3, 4)
+    net.dtype = np.float32
+    return either(net.out(net.bn(net.op("Cast", y, to=1), 4)))
+
+
+def rarer(
+    label: str, before: Build, after: Build | None = None, *, exact: bool = True, **how: Any
+) -> Case:
+    row = between(f"rarer-{label}", before, after, *ANY, **how)
+    return Case(row.id, row.model, frozenset(), exact=exact)
+
+
+def grouped(label: str) -> Case:
+    """GroupNormalization; onnx infers no type for it."""
+    net = Net(label, 21)
+    y = net.conv(net.input((2, 3, 6, 6)), 3, 4)
+    y = net.op("GroupNormalization", y, net.weight(4), net.weight(4), num_groups=2)
+    net.options["value_info"] = [value(y, (2, 4, 4, 4))]
+    return either(net.out(value(net.bn(y, 4), (2, 4, 4, 4))), exact=True)
+
+
+def conv(n: Net, x: str) -> str:
+    return n.conv(x, 3, 4, bias=True)
+
+
+def gemm(n: Net, x: str) -> str:
+    return n.gemm(n.op("Flatten", n.op("GlobalAveragePool", x)), 4, 3)
+
+
+def table(n: Net, x: str) -> str:
+    """Gather(constant table, ids): into the table's columns."""
+    return n.op("Gather", n.weight(2, 4), x, axis=0)
+
+
+def lstm(n: Net, x: str) -> str:
+    """Features on axis 1 of (T, C, N) moved last."""
+    y = n.op("Transpose", x, perm=[0, 2, 1])
+    w, r, b = n.weight(1, 20, 4), n.weight(1, 20, 5), n.weight(1, 40)
+    return n.ops("LSTM", [y, w, r, b], 1, hidden_size=5)[0]
+
+
+def embeddings(label: str) -> Case:
+    net = Net(label)
+    ids = net.input(("N",), "ids", INT64)
+    return either(net.out(net.bn(table(net, ids), 4)), exact=True)
+
+
+def then(kind: str, *tail: object, **attrs: Any) -> Build:
+    """Conv -> a normalisation with its own scale and bias."""
+    return lambda n, x: n.op(kind, conv(n, x), *(n.weight(4) for _ in tail), **attrs)
+
+
+ROWS: list[Case] = [
+    in_if("If-one-branch"),
+    in_if("If-both-branches", both=True),
+    in_if("If-captured-Conv", outer=True),
+    in_if("If-bare-norms", both=True, bare=True),
+    outside_if("If-branches-are-Convs"),
+    in_loop("Loop-body"),
+    in_loop("Loop-body-and-after", after=True),
+    in_scan("Scan-body"),
+    *(
+        in_function(f"function-{n}-{'constants' if c else 'arguments'}", calls=n, constants=c)
+        for n in (1, 2)
+        for c in (True, False)
+    ),
+    *(
+        quantised(f"int8-Conv-axis-{a}-zero-{z}", "Conv", axis=a, zero=z)
+        for a in (None, 0)
+        for z in (None, 0, 7)
+    ),
+    quantised("int8-Conv-positive", "Conv", axis=0, zero=0, positive=True),
+    quantised("int8-Conv-opset10", "Conv", axis=None, zero=0, opset=12),
+    quantised("int8-MatMul", "MatMul", axis=1, zero=0),
+    quantised("int8-MatMul-wrong-axis", "MatMul", axis=0, zero=3),
+    quantised("int8-Conv-push", "Conv", axis=0, zero=0, push=True),
+    half("float16-Conv", lambda n, x: n.conv(x, 3, 4)),
+    half("float16-Gemm", lambda n, x: n.gemm(x, 3, 4), ("N", 3)),
+    half(
+        "float16-overflow",
+        lambda n, x: n.conv(x, 3, 4, weight=n.random(4, 3, 3, 3) * 200),
+        parameters=([60.0] * 4, [0.0] * 4, [0.0] * 4, [1e-3] * 4),
+    ),
+    half(
+        "float16-overflow-shift",
+        lambda n, x: n.conv(x, 3, 4),
+        parameters=([60.0] * 4, [0.0] * 4, [300.0] * 4, [1e-3] * 4),
+        eps=1e-6,
+    ),
+    half(
+        "float16-tiny-var",
+        lambda n, x: n.conv(x, 3, 4),
+        parameters=([1.0] * 4, [0.0] * 4, [0.0] * 4, [6e-8] * 4),
+        eps=1e-7,
+    ),
+    brain("bfloat16-Conv", gemm=False),
+    brain("bfloat16-Gemm", gemm=True),
+    mixed_half("float16-float32-statistics"),
+    widened("float16-Cast-float32"),
+    rarer("Relu-Max-pull", lambda n, x: n.op("Relu", conv(n, x)), norm=POSITIVE),
+    rarer(
+        "Relu-Max-push",
+        lambda n, x: n.op("Sigmoid", x),
+        lambda n, x: n.conv(n.op("Relu", x), 4, 5),
+        norm=POSITIVE,
+        shape=("N", 4, 6, 6),
+    ),
+    rarer(
+        "Relu-Max-push-pool",
+        lambda n, x: n.op("Sigmoid", x),
+        lambda n, x: gemm(n, n.op("Relu", x)),
+        norm=POSITIVE,
+        shape=("N", 4, 6, 6),
+    ),
+    rarer(
+        "Relu-padded",
+        lambda n, x: n.op("Sigmoid", x),
+        lambda n, x: n.conv(n.op("Relu", x), 4, 5, pads=[1] * 4),
+        norm=POSITIVE,
+        shape=("N", 4, 6, 6),
+        exact=False,
+    ),
+    rarer(
+        "LayerNormalization-pull",
+        lambda n, x: n.op(
+            "LayerNormalization", n.matmul(x, 3, 4), n.weight(4), n.weight(4), axis=-1
+        ),
+        shape=("N", 3),
+    ),
+    rarer("InstanceNormalization-pull", then("InstanceNormalization", 1, 2)),
+    rarer(
+        "InstanceNormalization-push",
+        lambda n, x: n.op("Sigmoid", x),
+        lambda n, x: n.op("InstanceNormalization", x, n.weight(4), n.weight(4)),
+        shape=("N", 4, 6, 6),
+        exact=False,
+    ),
+    grouped("rarer-GroupNormalization"),
+    rarer("LSTM-push", plain, lstm, shape=(5, 4, 2)),
+    embeddings("rarer-Gather-table"),
+    rarer("Einsum-pull", lambda n, x: n.op("Einsum", x, n.weight(3, 4), equation="bchw,cd->bdhw")),
+    rarer(
+        "Einsum-push",
+        plain,
+        lambda n, x: n.op("Einsum", x, n.weight(3, 5), equation="bchw,cd->bdhw"),
+        c=3,
+    ),
+    rarer("CumSum-pure", lambda n, x: n.op("CumSum", conv(n, x), n.init(np.array(2))), norm=PURE),
+    rarer("CumSum", lambda n, x: n.op("CumSum", conv(n, x), n.init(np.array(2))), exact=False),
+    rarer("LpPool-pure", lambda n, x: n.op("LpPool", conv(n, x), kernel_shape=[2, 2]), norm=PURE),
+    rarer("ReduceL2-pure", lambda n, x: n.op("ReduceL2", conv(n, x), axes=[2, 3]), norm=PURE),
+    rarer("ArgMax-space", plain, lambda n, x: n.op("ArgMax", x, axis=2), norm=POSITIVE, c=3),
+    rarer(
+        "ArgMax-channels",
+        plain,
+        lambda n, x: n.op("ArgMax", x, axis=1),
+        norm=POSITIVE,
+        c=3,
+        exact=False,
+    ),
+    rarer("Trilu-pure", lambda n, x: n.op("Trilu", conv(n, x)), norm=PURE),
+    rarer(
+        "RepVGG-identity",
+        plain,
+        lambda n, x: n.op("Add", x, n.bn(n.conv("x", 3, 3, pads=[1] * 4), 3)),
+        c=3,
+        exact=False,
+    ),
+]
