@@ -8,4 +8,7 @@ import bnfold
 
 if __name__ == "__main__":
     source, target = sys.argv[1:]
-    bnfold.onnxfile.write(bnfold.fold(source).model, target)
+    result = bnfold.fold(source)
+    bnfold.onnxfile.write(result.model, target)
+    report = result.report
+    print(f"BatchNorms {report.before.batchnorms} -> {report.after.batchnorms}")
