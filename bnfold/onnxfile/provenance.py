@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from bnfold.onnxfile.outline import dense_tensors, outline
-from bnfold.onnxfile.writer import serialized
+from bnfold.onnxfile.stream import TooLarge, pieces
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -25,10 +25,13 @@ def sha256_of(model: onnx.ModelProto) -> str:
 
     A model larger than one message is hashed without its raw data, then that data in order.
     """
-    message = serialized(model)
-    if message is not None:
-        return hashlib.sha256(message).hexdigest()
-    digest = hashlib.sha256(serialized(outline(model, _without_raw)) or b"")
+    try:
+        digest = hashlib.sha256()
+        for piece in pieces(model):
+            digest.update(piece)
+        return digest.hexdigest()
+    except TooLarge:
+        digest = hashlib.sha256(b"".join(pieces(outline(model, _without_raw))))
     for tensor in dense_tensors(model):
         digest.update(tensor.raw_data)
     return digest.hexdigest()

@@ -13,10 +13,9 @@ from google.protobuf.message import DecodeError
 
 from bnfold.errors import ModelError, UsageError
 from bnfold.onnxfile.external import resolve
+from bnfold.onnxfile.stream import LARGEST_MESSAGE
 from bnfold.onnxfile.validator import located, validate
 from bnfold.show import show
-
-LARGEST_MESSAGE = (1 << 31) - 1  # protobuf's limit for one message
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError
 
-from bnfold.errors import ModelError
+from bnfold.errors import DataError, ModelError
 from bnfold.onnxfile.atomic import replacing, same_file
 from bnfold.onnxfile.outline import dense_tensors, outline, tensors
 from bnfold.onnxfile.reader import ModelFile
+from bnfold.onnxfile.stream import TooLarge, pieces
+from bnfold.show import show
 
 _SMALLEST = 1024  # bytes: a tensor below it stays in the model
 _PAGE = 4096  # runtimes map tensors that begin at a page
@@ -36,14 +37,14 @@ def write(
     """
     target = Path(path)
     stale = _own_data_files(target)
-    message = None if external else serialized(model)
-    data = None
-    if message is None:
+    if external or not _write_one(model, target):
         message, data = _write_data(model, target)
-    with replacing(target) as file:
-        file.write(message)
-    _drop(stale - {data})
-    return (target, data) if data else (target,)
+        with replacing(target) as file:
+            file.write(message)
+        _drop(stale - {data})
+        return (target, data) if data else (target,)
+    _drop(stale)
+    return (target,)
 
 
 def copy(source: ModelFile, path: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -58,18 +59,24 @@ def copy(source: ModelFile, path: str | os.PathLike[str]) -> tuple[Path, ...]:
     if source.external:
         return write(source.model, path, external=True)
     stale = _own_data_files(Path(path))
-    with open(source.path, "rb") as old, replacing(path) as new:
-        shutil.copyfileobj(old, new, 1 << 20)
+    data = source.path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        raise DataError("the file changed while it was in use", where=show(source.path, 300))
+    with replacing(path) as file:
+        file.write(data)
     _drop(stale)
     return (Path(path),)
 
 
-def serialized(model: onnx.ModelProto) -> bytes | None:
-    """The model's bytes, deterministic; None where one message cannot hold them (2 GB)."""
+def _write_one(model: onnx.ModelProto, target: Path) -> bool:
+    """Write one file; False where one message cannot hold the model."""
     try:
-        return bytes(model.SerializeToString(deterministic=True))
-    except (EncodeError, ValueError):
-        return None
+        with replacing(target) as file:
+            for piece in pieces(model):
+                file.write(piece)
+    except TooLarge:
+        return False
+    return True
 
 
 def _write_data(model: onnx.ModelProto, target: Path) -> tuple[bytes, Path | None]:
@@ -91,9 +98,10 @@ def _write_data(model: onnx.ModelProto, target: Path) -> tuple[bytes, Path | Non
         _refer(source, shell, {"location": data.name, "offset": offset, "length": length})
         offset += length
 
-    message = serialized(outline(model, name_place))
-    if message is None:
-        raise ModelError("without its weights the model is still larger than 2 GB")
+    try:
+        message = b"".join(pieces(outline(model, name_place)))
+    except TooLarge as error:
+        raise ModelError("without its weights the model is still larger than 2 GB") from error
     if not offset:
         return message, None
     with replacing(data) as file:
