@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from bnfold import onnxfile
+from bnfold.errors import ModelError, UsageError
 from bnfold.folding.engine import fold_in_place
 from bnfold.folding.report import FoldReport, Options
+from bnfold.graph import surgeon
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon
@@ -31,7 +35,8 @@ class FoldResult:
 def fold(source: Source, options: Options | None = None) -> FoldResult:
     """Fold every BatchNorm that exact algebra allows; the argument is never changed.
 
-    Takes a path, the bytes of a model, an onnx.ModelProto or an onnx_graphsurgeon.Graph.
+    Takes a path, the bytes of a model, an onnx.ModelProto, an onnx_graphsurgeon.Graph (and gives
+    one back), an onnx_ir.Model or a torch.onnx.ONNXProgram.
 
     Raises:
         UsageError: the file is missing or is a folder, or the source is of no known kind.
@@ -42,7 +47,8 @@ def fold(source: Source, options: Options | None = None) -> FoldResult:
     report = fold_in_place(model, options)
     if report.folded:
         onnxfile.stamp(model, sha256, len(report.folded), asdict(options))
-    return FoldResult(model, report)
+    graph = surgeon.to_surgeon(model) if surgeon.is_surgeon_graph(source) else None
+    return FoldResult(model, report, graph)
 
 
 def inspect(source: Source, options: Options | None = None) -> FoldReport:
@@ -56,14 +62,28 @@ def inspect(source: Source, options: Options | None = None) -> FoldReport:
 
 
 def _owned(source: Source) -> tuple[onnx.ModelProto, str]:
-    """A model that may be edited, and the SHA-256 of what it came from."""
-    if isinstance(source, onnxfile.ModelFile):
-        model = onnx.ModelProto()
-        model.CopyFrom(source.model)
-        return model, source.sha256
-    if isinstance(source, onnx.ModelProto):
-        model = onnx.ModelProto()
-        model.CopyFrom(source)
-        return model, onnxfile.sha256_of(source)
-    found = onnxfile.read(Path(source))
-    return found.model, found.sha256
+    """A validated model that may be edited, and the SHA-256 of what it came from."""
+    if isinstance(source, str | PathLike):
+        found = onnxfile.read(Path(source))
+        return found.model, found.sha256
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _parsed(bytes(source))
+    model = onnx.ModelProto()
+    proto = source if isinstance(source, onnx.ModelProto) else surgeon.to_proto(source)
+    if proto is None:
+        raise UsageError(
+            f"cannot fold a {type(source).__name__}",
+            hint="give a path, bytes, an onnx.ModelProto or an onnx_graphsurgeon.Graph",
+        )
+    model.CopyFrom(proto)
+    onnxfile.validate(model)
+    return model, onnxfile.sha256_of(model)
+
+
+def _parsed(data: bytes) -> tuple[onnx.ModelProto, str]:
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise ModelError("the bytes are no ONNX model", where=str(error)) from error
+    onnxfile.validate(model)
+    return model, hashlib.sha256(data).hexdigest()
