@@ -333,11 +333,13 @@ def affine_nodes(model: ModelProto) -> int:
     return _census(model)[0]
 
 
-def left(original: ModelProto, folded: ModelProto) -> int:
-    """BatchNorms + constant Mul/Add/Sub/Div in excess of the source's + linear nodes in excess.
+def granted_biases(original: ModelProto, folded: ModelProto) -> int:
+    """The one allowance: the bias Add of a MatMul of rank 3 or more that had none."""
+    return max(_census(folded)[2] - _census(original)[2], 0)
 
-    The one allowance: the bias Add of a MatMul of rank 3 or more that had none.
-    """
-    (affine0, linear0, biases0), (affine, linear, biases) = _census(original), _census(folded)
-    granted = max(biases - biases0, 0)
+
+def left(original: ModelProto, folded: ModelProto) -> int:
+    """BatchNorms + constant Mul/Add/Sub/Div in excess of the source's + linear nodes in excess."""
+    (affine0, linear0, _), (affine, linear, _) = _census(original), _census(folded)
+    granted = granted_biases(original, folded)
     return batchnorms(folded) + max(affine - affine0 - granted, 0) + max(linear - linear0, 0)
