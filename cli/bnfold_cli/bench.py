@@ -80,7 +80,7 @@ def page(console: Console, report: BenchReport) -> None:
 
     rows = [
         (
-            row.label + (" (fusion off)" if row.disabled else ""),
+            row.label,
             row.batch,
             f"{row.median_ms:.3f}",
             "" if row.p90_ms is None else f"{row.p90_ms:.3f}",

@@ -98,7 +98,7 @@ def run(model: str, options: bnfold.Options, request: Request) -> None:
     failed = _shortfall(result.report, request.require)
     verdict = None
     if request.verify and not failed:
-        verdict = bnfold.verify(source, result.model)
+        verdict = bnfold.verify(model, result.model)
         failed = None if verdict.ok else CheckFailed(verdict.sentence, where=model)
     data = _data(model, request, result.report, verdict)
     written = [] if failed else _write(source, result, request, data)

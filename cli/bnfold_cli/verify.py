@@ -80,6 +80,31 @@ def command(
 
 
 def _page(console: Console, verdict: Verdict) -> None:
-    from bnfold_cli.tables import text
+    from bnfold_cli.tables import table, text
 
     console.print(text(verdict.sentence, "green" if verdict.ok else "red", 500))
+    rows = [
+        (
+            one.name,
+            f"{one.max_abs:.3g}",
+            f"{one.max_rel:.3g}",
+            f"{one.sqnr_db:.1f}",
+            "" if one.top1 is None else f"{one.top1:.2%}",
+        )
+        for one in verdict.outputs
+    ]
+    console.print()
+    console.print(table(("output", ">max abs", ">max rel", ">SQNR dB", ">argmax agrees"), rows))
+    gates = [(gate.name, _word(gate.ok), gate.sentence) for gate in verdict.gates if gate.decides]
+    console.print()
+    console.print(table(("gate", "", ""), gates))
+    if verdict.layers:
+        layers = [(one.name, f"{one.error:.3g}", f"{one.ratio:.3g}") for one in verdict.layers]
+        console.print()
+        console.print(table(("tensor", ">error", ">in units of rounding"), layers))
+    for note in verdict.notes:
+        console.print(text(f"note: {note}", longest=500))
+
+
+def _word(ok: bool | None) -> str:
+    return "not asked" if ok is None else "holds" if ok else "fails"
