@@ -95,8 +95,9 @@ def fold_parameters(
         raise UsageError(f"gamma, beta, mean, var differ: {g.shape} {b.shape} {m.shape} {v.shape}")
     if not (v + eps > 0).all():  # so written that NaN is refused too
         raise UsageError("var + eps must be positive in every channel")
-    scale = g / np.sqrt(v + eps)
-    shift = b - m * scale
+    with np.errstate(all="ignore"):  # what is not finite is refused in the next line
+        scale = g / np.sqrt(v + eps)
+        shift = b - m * scale
     if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
         raise UsageError("gamma, beta, mean and var must be finite, and so must their fold be")
     return scale, shift

@@ -110,6 +110,8 @@ def _traced(
             assert program is not None
             model = program.model_proto
     except Exception as cause:  # torch.export raises a wide range of types
+        if "user-specified" in str(_root(cause)):
+            raise _fixed_batch(_first_line(cause)) from cause
         raise ModelError(
             f"torch cannot export this network: {_first_line(cause)}",
             hint="torch.export follows no Python branch or loop that depends on a tensor's values",
@@ -135,13 +137,21 @@ def _refuse_unfit(model: onnx.ModelProto, norms: int) -> None:
     for value in model.graph.input:
         axes = value.type.tensor_type.shape.dim
         if not (axes and axes[0].dim_param):
-            raise ModelError(
-                "the network fixes its batch size", where=f"input '{value.name}'",
-                hint="look for a constant batch in view() or reshape()",
-            )  # fmt: skip
+            raise _fixed_batch(f"input '{value.name}'")
     if model.ByteSize() > TWO_GB:
         raise ModelError(f"{model.ByteSize():,} bytes do not fit one file of 2 GB")
-    onnx.checker.check_model(model)
+    _refuse_invalid(model)
+
+
+def _refuse_invalid(model: onnx.ModelProto) -> None:
+    """A graph of the types and shapes that its opset allows: Conv-11 takes no bfloat16."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as cause:
+        raise ModelError(
+            f"the exported graph is not valid ONNX: {_first_line(cause)}",
+            hint="export the network in float32: module.float()",
+        ) from cause
 
 
 def _names(given: Sequence[str] | None, count: int, stem: str) -> list[str]:
@@ -153,10 +163,21 @@ def _names(given: Sequence[str] | None, count: int, stem: str) -> list[str]:
     return list(given)
 
 
-def _first_line(cause: Exception) -> str:
+def _fixed_batch(where: str) -> ModelError:
+    return ModelError(
+        "the network fixes its batch size",
+        where=where,
+        hint="look for a number in place of the batch in view(), reshape() or expand()",
+    )
+
+
+def _root(cause: BaseException) -> BaseException:
+    """Where a chain of exceptions began."""
+    return cause if cause.__cause__ is None else _root(cause.__cause__)
+
+
+def _first_line(cause: BaseException) -> str:
     """The root of a chain of exceptions, in one line."""
-    root: BaseException = cause
-    while root.__cause__ is not None:
-        root = root.__cause__
-    text = str(root).strip() or type(root).__name__
-    return text.splitlines()[0]
+    root = _root(cause)
+    lines = str(root).strip().splitlines() or [type(root).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

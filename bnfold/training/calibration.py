@@ -76,11 +76,13 @@ def calibrate(
     *,
     data: str | None = None,
     estimator: Estimator = "pooled",
-    batches: int = 100,
+    batches: int | None = None,
     out: str | os.PathLike[str] | None = None,
     device: str = "auto",
 ) -> Calibration:
     """Re-estimate a run's or a checkpoint's statistics; `out` (default: in place) takes the result.
+
+    Data and number of batches are those of the training, unless given.
 
     Raises:
         UsageError: no such folder, unknown estimator or data, or `out` is there already.
@@ -99,7 +101,11 @@ def calibrate(
 
 
 def config_of(
-    found: checkpoints.Checkpoint, *, data: str | None, estimator: str, calibration_batches: int
+    found: checkpoints.Checkpoint,
+    *,
+    data: str | None,
+    estimator: str,
+    calibration_batches: int | None,
 ) -> TrainConfig:
     """The config that the checkpoint was made with, with these settings instead.
 
@@ -112,7 +118,9 @@ def config_of(
         from_dict(recorded)
     except (KeyError, TypeError, ValueError) as cause:
         raise DataError(f"checkpoint without config: {cause}", where=str(found.path)) from cause
-    recorded |= {"estimator": estimator, "calibration_batches": calibration_batches}
+    recorded["estimator"] = estimator
+    if calibration_batches is not None:
+        recorded["calibration_batches"] = calibration_batches
     if data is not None:
         recorded["data"] = data
     try:

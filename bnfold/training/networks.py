@@ -6,10 +6,10 @@ import importlib
 import os
 import sys
 
-from bnfold_models import create
 from torch import nn
 
 from bnfold.errors import UsageError
+from bnfold_models import create
 
 
 def build(name: str, *, classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
