@@ -1,0 +1,108 @@
+"""Fold random graphs and judge them: `python -m tests.properties.fuzz --seeds 0:10000`.
+
+Every seed stands alone, so a run is resumed by its seed range. A failing seed is printed with
+the fewest steps that still fail; `--show SEED:STEPS` prints that model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import onnx
+
+import bnfold
+from tests.build import value
+from tests.oracle import assert_equivalent, batchnorms, granted_biases, graphs, left
+from tests.properties.grow import Grower, Tensor
+from tests.properties.moves import STEPS
+
+START = {4: (2, 4, 6, 6), 3: (2, 4, 6), 2: (2, 6), 5: (2, 2, 3, 4, 3)}
+
+
+def model_of(seed: int, steps: int | None = None) -> onnx.ModelProto:
+    """The model of a seed; with `steps`, its beginning."""
+    g = Grower(seed)
+    for i in range(1 + int(g.chance(0.3))):
+        shape = START[int(g.rng.choice([4, 4, 4, 3, 2, 5]))]
+        name = f"x{i}"
+        g.net.inputs.append(value(name, ("N" if g.dynamic else 2, *shape[1:])))
+        g.pool.append(Tensor(name, shape))
+    weights = np.array([w for w, _ in STEPS])
+    total = int(g.rng.integers(5, 31))
+    for _ in range(total if steps is None else steps):
+        for _ in range(20):
+            step = STEPS[int(g.rng.choice(len(STEPS), p=weights / weights.sum()))][1]
+            made = step(g, g.some())
+            if made and all(np.prod(t.shape) <= 2000 for t in made):
+                g.pool += made
+                break
+    return g.finish()
+
+
+def judge(model: onnx.ModelProto) -> bnfold.FoldResult:
+    """Equivalent, idempotent, checked, accounted for, and no dearer."""
+    result = bnfold.fold(model)
+    onnx.checker.check_model(result.model, full_check=True)
+    assert_equivalent(model, result.model, every_name=True)
+    again = bnfold.fold(result.model)
+    assert again.model.SerializeToString(deterministic=True) == result.model.SerializeToString(
+        deterministic=True
+    ), "not idempotent"
+    stays = [r for r in result.report.remaining if r.kind == "batchnorm"]
+    assert left(model, result.model) == batchnorms(result.model) == len(stays), "left has grown"
+    sizes = [sum(len(g.node) for g in graphs(m)) for m in (model, result.model)]
+    assert sizes[1] <= sizes[0] + granted_biases(model, result.model), "more nodes"
+    return result
+
+
+def fails(seed: int, steps: int | None = None) -> str | None:
+    """What is wrong, or None."""
+    try:
+        model = model_of(seed, steps)
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as flaw:
+        return f"GENERATOR {type(flaw).__name__}: {flaw}" if steps is None else None
+    try:
+        judge(model)
+    except Exception as flaw:
+        return f"{type(flaw).__name__}: {str(flaw)[:300]}"
+    return None
+
+
+def smallest(seed: int) -> int:
+    """The fewest steps that still fail."""
+    return next((n for n in range(1, 31) if fails(seed, n)), 31)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", default="0:1000")
+    parser.add_argument("--show")
+    args = parser.parse_args()
+    if args.show:
+        seed, _, steps = args.show.partition(":")
+        model = model_of(int(seed), int(steps) if steps else None)
+        print(onnx.printer.to_text(model))
+        print(fails(int(seed), int(steps) if steps else None))
+        return
+    first, last = map(int, args.seeds.split(":"))
+    bad, since = [], time.monotonic()
+    for count, seed in enumerate(range(first, last), 1):
+        flaw = fails(seed)
+        if flaw:
+            steps = smallest(seed)
+            bad.append(seed)
+            print(f"seed {seed}:{steps} {fails(seed, steps) or flaw}", flush=True)
+        if count % 500 == 0 or seed == last - 1:
+            rate = count / (time.monotonic() - since)
+            print(
+                f"{count} graphs, {len(bad)} fail, {rate:.1f}/s, next seed {seed + 1}", flush=True
+            )
+    print(f"failing seeds: {bad}")
+    raise SystemExit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()
