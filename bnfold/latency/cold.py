@@ -9,7 +9,7 @@ import re
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from bnfold.errors import BnfoldError, EnvironmentLacks, ModelError
@@ -20,12 +20,16 @@ _TIMEOUT_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Cold:
-    """`load_ms` of the session, `first_run_ms`, and how much the process's peak memory grew."""
+    """`load_ms` of the session, `first_run_ms`, how much the process's peak memory grew.
+
+    `placed` counts the nodes that each provider was given.
+    """
 
     load_ms: float
     first_run_ms: float
     peak_mib: float
     provider_options: dict[str, Any]
+    placed: dict[str, int] | None
 
 
 def cold(
@@ -47,7 +51,7 @@ def cold(
     if "failed" in told:
         what = f"ONNX Runtime cannot {told['during']} it: {told['failed']}"
         raise ModelError(what, where=label)
-    return Cold(**{k: told[k] for k in ("load_ms", "first_run_ms", "peak_mib", "provider_options")})
+    return Cold(**{field.name: told[field.name] for field in fields(Cold)})
 
 
 def _answer() -> None:
@@ -61,8 +65,9 @@ def _answer() -> None:
         arrays = inputs.arrays(asked["feeds"], asked["seed"])
         before = _peak_mib()
         start = time.perf_counter()
-        made = sessions.session(asked["path"], how)
+        made = sessions.session(asked["path"], how, record=True)
         loaded = time.perf_counter()
+        placed = sessions.placed(made)
         during = "run"
         run = sessions.runner(made, arrays, how)
         ready = time.perf_counter()
@@ -75,6 +80,7 @@ def _answer() -> None:
                 "first_run_ms": (first - ready) * 1e3,
                 "peak_mib": _peak_mib() - before,
                 "provider_options": made.get_provider_options().get(how.provider, {}),
+                "placed": placed,
             }
         )
     except BnfoldError as error:

@@ -231,6 +231,7 @@ def _row(
         file_bytes=subject.file_bytes,
         batchnorms=subject.batchnorms,
         after_runtime=optimised(str(subject.path), how),
+        placed=first.placed,
         wall_ms=tuple(map(tuple, timing.wall)),
         cpu_ms=tuple(map(tuple, timing.cpu)),
     )

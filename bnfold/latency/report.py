@@ -26,7 +26,8 @@ class Row:
     """One model at one batch size. Times in ms; `throughput` in items a second.
 
     `wall_ms` and `cpu_ms` are the raw runs, a tuple a round. `p90_ms` and `p99_ms` are None where
-    there are too few runs to know the tail. `contention` is wall over CPU time.
+    there are too few runs to know the tail. `contention` is wall over CPU time. `placed` counts the
+    nodes that each provider was given, before its own fusions.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Row:
     file_bytes: int
     batchnorms: int
     after_runtime: Optimised | None
+    placed: dict[str, int] | None
     wall_ms: tuple[tuple[float, ...], ...]
     cpu_ms: tuple[tuple[float, ...], ...]
 

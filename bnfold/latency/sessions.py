@@ -55,14 +55,18 @@ def provider_options(provider: str, given: Mapping[str, str] | None) -> dict[str
     return {**start, **(given or {})}
 
 
-def session(path: str, how: Setting, save_to: str | None = None) -> Any:
-    """An InferenceSession on `path`; `save_to` writes the graph as ONNX Runtime optimised it.
+def session(path: str, how: Setting, *, save_to: str | None = None, record: bool = False) -> Any:
+    """An InferenceSession on `path`.
+
+    `save_to` writes the graph as ONNX Runtime optimised it; `record` lets `placed` look at it.
 
     Raises:
         EnvironmentLacks: ONNX Runtime silently put the CPU in the place of `how.provider`.
     """
     ort = runtime.onnxruntime()
     options = _options(ort, how)
+    if record:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if save_to is not None:
         options.optimized_model_filepath = save_to
     wanted: list[Any] = [(how.provider, dict(how.provider_options))]
@@ -77,6 +81,26 @@ def session(path: str, how: Setting, save_to: str | None = None) -> Any:
             hint="bnfold doctor tells what is missing",
         )
     return made
+
+
+def placed(made: Any) -> dict[str, int] | None:
+    """Provider -> nodes it was given; None where this ONNX Runtime cannot tell.
+
+    Raises:
+        EnvironmentLacks: not one node went to the provider that comes first.
+    """
+    if not hasattr(made, "get_provider_graph_assignment_info"):
+        return None
+    counts: dict[str, int] = {}
+    for part in made.get_provider_graph_assignment_info():
+        counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+    first = made.get_providers()[0]
+    if counts and first not in counts:
+        raise EnvironmentLacks(
+            f"{first} took none of the nodes: all run on {', '.join(counts)}",
+            hint="bnfold doctor tells what is missing",
+        )
+    return counts
 
 
 def _options(ort: Any, how: Setting) -> Any:

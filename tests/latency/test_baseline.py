@@ -35,7 +35,7 @@ def row(label="m.onnx", sha="a" * 64, ms=1.0, spread=0.0):
     rounds = tuple(map(tuple, runs.tolist()))
     return Row(
         label, sha, 1, {"x": (1, 3)}, (), ms, ms, None, ms, 400, ms, 1.0, 1e3 / ms, None, 5.0, 2.0,
-        10.0, 1000, 3, Optimised("extended", 4, 0), rounds, rounds,
+        10.0, 1000, 3, Optimised("extended", 4, 0), None, rounds, rounds,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnfold.errors import EnvironmentLacks, ModelError, UsageError
-from bnfold.latency import Verdict, bench, runtime
+from bnfold.latency import Verdict, bench, runtime, sessions
 from bnfold.latency.child import ChildFailed, ask
 from tests.build import batchnorm, make_model, node, randn, tensor, value
 
@@ -62,6 +62,7 @@ def test_a_row_holds_its_runs_and_its_facts(report):
     assert row.file_bytes > 0
     assert row.load_ms > 0
     assert row.first_run_ms > 0
+    assert row.placed is None or set(row.placed) == {"CPUExecutionProvider"}
     assert len(row.sha256) == 64
 
 
@@ -72,6 +73,24 @@ def test_the_report_is_json(report):
     assert told["comparisons"][0]["sentence"]
     assert told["machine"]["cores"] >= 1
     assert len(told["rows"][0]["wall_ms"]) == report.design.rounds
+
+
+def test_a_provider_that_got_no_node_is_refused():
+    class Part:
+        ep_name = "CPUExecutionProvider"
+
+        def get_nodes(self):
+            return [1, 2]
+
+    class Made:
+        def get_providers(self):
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+        def get_provider_graph_assignment_info(self):
+            return [Part()]
+
+    with pytest.raises(EnvironmentLacks, match="took none of the nodes"):
+        sessions.placed(Made())
 
 
 def test_one_model_alone_gets_its_ablation():
