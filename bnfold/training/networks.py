@@ -9,7 +9,19 @@ import sys
 from torch import nn
 
 from bnfold.errors import UsageError
-from bnfold_models import create
+from bnfold_models import create, names
+
+
+def check(name: str) -> None:
+    """Refuse a name that `build` could not resolve, before anything is made for the run.
+
+    Raises:
+        UsageError: no such name, module or callable.
+    """
+    if ":" in name:
+        _callable(name)
+    elif name not in names():
+        create(name)
 
 
 def build(name: str, *, classes: int, channels: int, size: tuple[int, int]) -> nn.Module:

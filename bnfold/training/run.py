@@ -19,7 +19,7 @@ from torch import nn
 from bnfold.errors import DataError, UsageError
 from bnfold.onnxfile import write_text
 from bnfold.training import checkpoint as checkpoints
-from bnfold.training import loop, metrics
+from bnfold.training import loop, metrics, networks
 from bnfold.training.calibration import Calibration, recalibrate
 from bnfold.training.config import TrainConfig, from_dict, validated
 from bnfold.training.data import Dataset
@@ -27,7 +27,6 @@ from bnfold.training.data import load as load_data
 from bnfold.training.device import placed, select
 from bnfold.training.lock import locked
 from bnfold.training.metrics import StepMetrics
-from bnfold.training.networks import build
 from bnfold.training.seeds import Purpose, number
 from bnfold.training.signals import Stop, deferred
 
@@ -89,6 +88,7 @@ def train(
     """
     start = time.perf_counter()
     config, device = validated(config), select(config.device)
+    networks.check(config.model)
     data = load_data(config.data, binarize=config.binarize)
     folder = config.folder()
     _refuse_existing(folder, existing)
@@ -164,7 +164,7 @@ def _begin(
     torch.manual_seed(number(config.seed, Purpose.WEIGHTS))
     channels, height, width = data.shape
     model = (
-        build(config.model, classes=data.classes, channels=channels, size=(height, width))
+        networks.build(config.model, classes=data.classes, channels=channels, size=(height, width))
         if found is None
         else found.model
     )
