@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,16 +139,15 @@ def test_usage(bnfold: Call, case: str, tmp_path: Path, monkeypatch: pytest.Monk
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_something_is_not_installed(model: Path, module: str, arguments: list[str]) -> None:
-    code = (
-        f"import sys; sys.modules[{module!r}] = None\n"
-        "from bnfold_cli.main import main; main(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=model.parent)
-    assert done.returncode == 5, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "bnfold[" in done.stderr
+def test_something_is_not_installed(
+    process: Call, model: Path, module: str, arguments: list[str], tmp_path_factory: Any
+) -> None:
+    hidden = tmp_path_factory.mktemp("hidden")
+    (hidden / f"{module}.py").write_text(f"raise ModuleNotFoundError({module!r}, name={module!r})")
+    answer = process(*arguments, PYTHONPATH=str(hidden))
+    assert answer.code == 5, answer.err
+    assert "bnfold[" in answer.err
+    assert "Traceback" not in answer.err
     assert list(model.parent.iterdir()) == [model]
 
 
