@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ from bnfold.training.networks import build
 
 SCHEMA = "bnfold.checkpoint/1"
 WEIGHTS, STATE, MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
+FACTS = {  # what every manifest says, beside its files
+    "model": {"name"},
+    "data": {"name", "classes", "shape", "top", "mean", "std", "binarize"},
+    "config": {"data"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,8 @@ class Checkpoint:
         """
         path = self.path / STATE
         try:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):
+                loaded = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as cause:  # unpickling damaged bytes raises what it likes
             raise DataError("training state does not load safely", where=str(path)) from cause
         if not isinstance(loaded, dict):
@@ -238,6 +245,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise DataError("checkpoint manifest cannot be read", where=str(path)) from cause
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise DataError(f"not a {SCHEMA} manifest", where=str(path))
+    for part, keys in FACTS.items():
+        facts = manifest.get(part)
+        if not isinstance(facts, dict) or not facts.keys() >= keys:
+            raise DataError(f"manifest lacks {part}: {', '.join(sorted(keys))}", where=str(path))
     return manifest
 
 

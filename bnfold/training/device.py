@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
-from bnfold.errors import EnvironmentLacks, UsageError
+from bnfold.errors import EnvironmentLacks, RunStopped, UsageError
 
 
 def select(name: str = "auto") -> torch.device:
@@ -31,3 +34,19 @@ def placed(model: nn.Module, device: torch.device) -> nn.Module:
     layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
     model.to(memory_format=layout)  # type: ignore[call-overload]
     return model.to(device)
+
+
+@contextmanager
+def memory_told(doing: str, batch: int) -> Iterator[None]:
+    """Tell a GPU's lack of memory in one line.
+
+    Raises:
+        RunStopped: CUDA is out of memory; what was saved can be resumed.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as cause:
+        raise RunStopped(
+            f"CUDA out of memory {doing} with batch={batch}",
+            hint="free the GPU and --resume, or begin anew with a smaller batch",
+        ) from cause

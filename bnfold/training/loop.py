@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +15,7 @@ from bnfold.errors import RunStopped, UsageError
 from bnfold.training.augment import shifted
 from bnfold.training.config import TrainConfig
 from bnfold.training.data import Dataset, Split
+from bnfold.training.device import memory_told
 from bnfold.training.metrics import StepMetrics
 from bnfold.training.schedule import learning_rate
 from bnfold.training.seeds import Purpose, stream
@@ -112,7 +112,7 @@ def fit(
     training.model.train()
     while training.step < training.steps:
         rate = learning_rate(config, training.step, training.steps, training.steps_per_epoch)
-        with _memory_told(training):
+        with memory_told(f"at step {training.step + 1}", config.batch):
             _one_step(training, rate, window)
         training.step += 1
         halt = stopped()
@@ -248,14 +248,3 @@ def first_non_finite(model: nn.Module, inputs: Tensor) -> str:
         for handle in handles:
             handle.remove()
     return found[0] if found else "loss"
-
-
-@contextmanager
-def _memory_told(training: Training) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as cause:
-        raise RunStopped(
-            f"CUDA out of memory at step {training.step + 1} with batch={training.config.batch}",
-            hint="a smaller batch (--set batch=...), or free the GPU and --resume",
-        ) from cause

@@ -24,7 +24,7 @@ from bnfold.training.calibration import Calibration, recalibrate
 from bnfold.training.config import TrainConfig, from_dict, validated
 from bnfold.training.data import Dataset
 from bnfold.training.data import load as load_data
-from bnfold.training.device import placed, select
+from bnfold.training.device import memory_told, placed, select
 from bnfold.training.lock import locked
 from bnfold.training.metrics import StepMetrics
 from bnfold.training.seeds import Purpose, number
@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 
 Existing = Literal["refuse", "resume", "replace"]
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
-# what may change when a run goes on; all else would make it another run
+# what may change when a run goes on; all else would make it another run (a data set may have moved)
 CHANGEABLE = frozenset(
-    {"out", "device", "lr", "weight_decay", "precision", "estimator", "calibration_batches",
+    {"out", "data", "device", "lr", "weight_decay", "precision", "estimator", "calibration_batches",
      "log_every", "save_every", "keep"}
 )  # fmt: skip
 
@@ -92,8 +92,8 @@ def train(
     data = load_data(config.data, binarize=config.binarize)
     folder = config.folder()
     _refuse_existing(folder, existing)
-    with locked(folder), deferred() as stop:
-        found = _prepare(folder, config, existing)
+    with locked(folder), deferred() as stop, memory_told("outside a step", config.batch):
+        found = _prepare(folder, config, existing, data)
         training = _begin(config, data.to(device), found)
         _loop(training, folder, stop, on_step)
         done = _finish(training, folder)
@@ -117,33 +117,49 @@ def _refuse_existing(folder: Path, existing: Existing) -> None:
 
 
 def _prepare(
-    folder: Path, config: TrainConfig, existing: Existing
+    folder: Path, config: TrainConfig, existing: Existing, data: Dataset
 ) -> checkpoints.Checkpoint | None:
     """The checkpoint to go on from, if any; else an empty run folder with its config."""
     if existing == "resume" and (folder / CONFIG).exists():
         _refuse_other(folder / CONFIG, config)
         if checkpoints.pointed(folder / CHECKPOINTS, "last") is not None:
             found = checkpoints.load(folder)
+            if {**found.manifest["data"], "name": ""} != {**data.describe(), "name": ""}:
+                raise UsageError(f"'{config.data}' is other data", where=str(found.path))
             metrics.cut(folder / METRICS, found.step)
             return found
-    try:
-        if (folder / CHECKPOINTS).is_dir():
-            shutil.rmtree(folder / CHECKPOINTS)
-        (folder / METRICS).unlink(missing_ok=True)
-    except OSError as cause:
-        raise DataError(
-            f"cannot clear the run folder: {cause.strerror}", where=str(folder)
-        ) from cause
+    _clear(folder)
     write_text(folder / CONFIG, json.dumps(config.to_dict(), indent=1) + "\n")
     return None
 
 
+def _clear(folder: Path) -> None:
+    """Remove an earlier run; checkpoints and metrics that are not a run's stay, and are told."""
+    if not ((folder / CHECKPOINTS).exists() or (folder / METRICS).exists()):
+        return
+    _recorded(folder / CONFIG)
+    try:
+        (folder / METRICS).unlink(missing_ok=True)
+        shutil.rmtree(folder / CHECKPOINTS)
+    except FileNotFoundError:
+        pass
+    except OSError as cause:
+        raise DataError(f"cannot clear run folder: {cause.strerror}", where=str(folder)) from cause
+
+
+def _recorded(path: Path) -> TrainConfig:
+    """The config of a run folder."""
+    try:
+        return from_dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, AttributeError) as cause:
+        raise DataError(
+            f"not a run's config: {cause}", where=str(path), hint="choose another --out"
+        ) from cause
+
+
 def _refuse_other(path: Path, config: TrainConfig) -> None:
     """A run goes on as it began: nothing but CHANGEABLE may differ."""
-    try:
-        old = asdict(from_dict(json.loads(path.read_text("utf-8"))))
-    except (OSError, ValueError) as cause:
-        raise DataError(f"not a run's config: {cause}", where=str(path)) from cause
+    old = asdict(_recorded(path))
     differ = [key for key, value in asdict(config).items() if old[key] != value]
     fixed = sorted(set(differ) - CHANGEABLE)
     if fixed:

@@ -144,6 +144,33 @@ def test_other_settings_are_refused(run):
     assert "seed=0" in (caught.value.hint or "")
 
 
+def test_folders_of_others_stay(tmp_path):
+    """A folder with checkpoints of something else is neither cleared nor written into."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "mine").write_text("dear")
+    for existing in ("refuse", "resume", "replace"):
+        with pytest.raises(DataError):
+            train(config(tmp_path), existing=existing)
+    assert (tmp_path / "checkpoints" / "mine").read_text() == "dear"
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_other_files_in_the_folder_stay(tmp_path):
+    (tmp_path / "notes.txt").write_text("dear")
+    train(config(tmp_path, epochs=1))
+    train(config(tmp_path, epochs=1), existing="replace")
+    assert (tmp_path / "notes.txt").read_text() == "dear"
+
+
+def test_resume_with_other_data(tmp_path):
+    from tests.training.test_data import write_set
+
+    done = train(config(tmp_path / "run", epochs=1))
+    other = config(done.folder, epochs=1, data=str(write_set(tmp_path / "set")))
+    with pytest.raises(UsageError, match="other data"):
+        train(other, existing="resume")
+
+
 def test_locked_folder(tmp_path):
     with locked(tmp_path / "run"), pytest.raises(DataError, match="locked"):
         train(config(tmp_path / "run"))
