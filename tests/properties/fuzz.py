@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -35,7 +36,7 @@ def model_of(seed: int, steps: int | None = None) -> onnx.ModelProto:
         for _ in range(20):
             step = STEPS[int(g.rng.choice(len(STEPS), p=weights / weights.sum()))][1]
             made = step(g, g.some())
-            if made and all(np.prod(t.shape) <= 2000 for t in made):
+            if made and all(t.shape and 0 < np.prod(t.shape) <= 2000 for t in made):
                 g.pool += made
                 break
     return g.finish()
@@ -57,15 +58,18 @@ def judge(model: onnx.ModelProto) -> bnfold.FoldResult:
     return result
 
 
-def fails(seed: int, steps: int | None = None) -> str | None:
-    """What is wrong, or None."""
+def fails(seed: int, steps: int | None = None, tally: Counter[str] | None = None) -> str | None:
+    """What is wrong, or None; `tally` counts outcomes and reasons."""
     try:
         model = model_of(seed, steps)
         onnx.checker.check_model(model, full_check=True)
     except Exception as flaw:
         return f"GENERATOR {type(flaw).__name__}: {flaw}" if steps is None else None
     try:
-        judge(model)
+        report = judge(model).report
+        if tally is not None:
+            tally.update(f.outcome for f in report.folded if f.kind == "batchnorm")
+            tally.update(r.code for r in report.remaining if r.kind == "batchnorm")
     except Exception as flaw:
         return f"{type(flaw).__name__}: {str(flaw)[:300]}"
     return None
@@ -88,9 +92,9 @@ def main() -> None:
         print(fails(int(seed), int(steps) if steps else None))
         return
     first, last = map(int, args.seeds.split(":"))
-    bad, since = [], time.monotonic()
+    bad, since, tally = [], time.monotonic(), Counter[str]()
     for count, seed in enumerate(range(first, last), 1):
-        flaw = fails(seed)
+        flaw = fails(seed, tally=tally)
         if flaw:
             steps = smallest(seed)
             bad.append(seed)
@@ -100,6 +104,7 @@ def main() -> None:
             print(
                 f"{count} graphs, {len(bad)} fail, {rate:.1f}/s, next seed {seed + 1}", flush=True
             )
+    print(f"BatchNorms: {dict(tally.most_common())}")
     print(f"failing seeds: {bad}")
     raise SystemExit(bool(bad))
 

@@ -47,19 +47,24 @@ class Grower:
         return options[int(self.rng.integers(len(options)))]
 
     def some(self) -> Tensor:
-        """Mostly one of the latest."""
-        if self.chance(0.7):
-            return self.pool[-1 - int(self.rng.integers(min(3, len(self.pool))))]
+        """Mostly the latest that nobody reads yet."""
+        if self.chance(0.85):
+            read = {i for n in self.net.nodes for i in n.input}
+            unread = [t for t in self.pool if t.name not in read]
+            if unread:
+                return unread[-1] if self.chance(0.7) else self.pick(unread)
         return self.pick(self.pool)
 
     def like(self, t: Tensor, but: int | None = None) -> Tensor:
-        """Another tensor of the same shape (but for one axis), else the same."""
+        """Another tensor of the same shape (but for one axis), itself at least."""
         fits = [
             u for u in self.pool
             if u.rank == t.rank
             and all(a == b or i == but for i, (a, b) in enumerate(zip(u.shape, t.shape, strict=True)))
         ]  # fmt: skip
-        return self.pick(fits) if fits else t
+        read = {i for n in self.net.nodes for i in n.input}
+        unread = [u for u in fits if u.name not in read and u != t]
+        return self.pick(unread or fits) if self.chance(0.8) else self.pick(fits)
 
     # constants
     def values(self, shape: tuple[int, ...], *, away_from_zero: bool = False) -> np.ndarray:

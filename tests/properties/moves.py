@@ -67,9 +67,11 @@ def squeeze(g: Grower, t: Tensor) -> list[Tensor]:
 
 def cut(g: Grower, t: Tensor) -> list[Tensor]:
     """Slice, Gather or Split along any axis but a dynamic batch."""
-    axis = 1 if t.rank > 1 and g.chance(0.6) else int(g.rng.integers(g.dynamic, t.rank))
+    if t.rank < 2:
+        return []
+    axis = 1 if g.chance(0.6) else int(g.rng.integers(g.dynamic, t.rank))
     n = t.shape[axis]
-    if n < 2 or t.rank < 2:
+    if n < 2:
         return []
     how = g.pick(["slice", "gather", "split"])
     put = lambda m: (*t.shape[:axis], m, *t.shape[axis + 1 :])  # noqa: E731
@@ -94,7 +96,7 @@ def cut(g: Grower, t: Tensor) -> list[Tensor]:
 
 def spread(g: Grower, t: Tensor) -> list[Tensor]:
     """Tile or Expand."""
-    if np.prod(t.shape) > 300:
+    if t.rank < 2 or np.prod(t.shape) > 300:
         return []
     ones = [i for i, n in enumerate(t.shape) if n == 1 and i]
     if ones and g.chance(0.6):
@@ -184,7 +186,7 @@ def pad(g: Grower, t: Tensor) -> list[Tensor]:
 
 
 STEPS: list[tuple[float, Step]] = [
-    (5.0, Grower.grow_norm), (3.0, Grower.grow_conv), (1.0, Grower.grow_deconv),
+    (4.0, Grower.grow_norm), (3.0, Grower.grow_conv), (1.0, Grower.grow_deconv),
     (2.0, Grower.grow_gemm), (1.5, Grower.grow_matmul), (1.5, Grower.grow_constant_arithmetic),
     (1.5, Grower.grow_unary), (0.5, Grower.grow_prelu_clip), (2.0, Grower.grow_join),
     (1.5, Grower.grow_concat), (0.3, Grower.grow_softmax), (1.0, transpose), (1.0, reshape),
