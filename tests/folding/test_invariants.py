@@ -19,7 +19,8 @@ from onnx import ModelProto
 import bnfold
 from tests.folding.cases import constants
 from tests.folding.cases.case import Case
-from tests.folding.test_cases import CASES, CODES, every_case
+from tests.folding.test_cases import CASES, every_case
+from tests.folding.verdict import CODES
 from tests.oracle import (
     assert_equivalent,
     batchnorms,
