@@ -1,0 +1,131 @@
+"""The judge is judged: planted faults that it must see, and right folds that it must pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from tests.build import make_model, node, tensor, value
+from tests.net import Net
+from tests.oracle import affine_nodes, assert_equivalent, batchnorms, evaluate, left, raised
+
+Array = NDArray[np.float64]
+
+
+def parts(kind: str, group: int = 1) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """Conv or ConvTranspose with bias -> BatchNorm, and what a fold needs of it."""
+    net = Net(f"oracle-{kind}-{group}")
+    grow = net.conv if kind == "Conv" else net.deconv
+    net.out(net.bn(grow(net.input(("N", 4, 6, 6)), 4, 4, group=group, pads=[1] * 4), 4, out="y"))
+    data = {t.name: numpy_helper.to_array(t).astype(np.float64) for t in net.initializers}
+    w, b = list(data.values())[:2]
+    gamma, beta, mean, var = list(data.values())[2:]
+    s = gamma / np.sqrt(var + float(np.float32(1e-5)))
+    return net.model(), {"w": w, "b": b, "s": s, "t": beta - mean * s}
+
+
+def written(kind: str, w: Array, b: Array, group: int = 1) -> onnx.ModelProto:
+    """The folded model that a tool would write."""
+    consts = [tensor("w'", w.astype(np.float32)), tensor("b'", b.astype(np.float32))]
+    made = node(kind, ["x", "w'", "b'"], "y", group=group, pads=[1] * 4)
+    return make_model([made], [value("x", ("N", 4, 6, 6))], ["y"], consts)
+
+
+@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
+def test_right_fold_passes(kind: str) -> None:
+    model, p = parts(kind)
+    row = p["s"].reshape((-1, 1, 1, 1) if kind == "Conv" else (1, -1, 1, 1))
+    folded = written(kind, p["w"] * row, p["b"] * p["s"] + p["t"])
+    assert_equivalent(model, folded)
+    assert left(model, folded) == 0
+    assert left(model, model) == batchnorms(model) == 1
+
+
+def _column(s: Array) -> Array:
+    return s.reshape(-1, 1, 1, 1)
+
+
+FAULTS = {
+    "shift-dropped": lambda p: (p["w"] * _column(p["s"]), p["b"] * p["s"]),
+    "bias-unscaled": lambda p: (p["w"] * _column(p["s"]), p["b"] + p["t"]),
+    "weight-unscaled": lambda p: (p["w"], p["b"] * p["s"] + p["t"]),
+    "wrong-axis": lambda p: (p["w"] * p["s"].reshape(1, -1, 1, 1), p["b"] * p["s"] + p["t"]),
+    "sign": lambda p: (p["w"] * _column(np.abs(p["s"])), p["b"] * p["s"] + p["t"]),
+    "weight-1e-5-off": lambda p: (p["w"] * _column(p["s"]) * (1 + 1e-5), p["b"] * p["s"] + p["t"]),
+    "shift-1e-5-off": lambda p: (p["w"] * _column(p["s"]), p["b"] * p["s"] + p["t"] * (1 + 1e-5)),
+    "one-channel-1e-5-off": lambda p: (
+        p["w"] * _column(p["s"] * [1, 1, 1 + 1e-5, 1]), p["b"] * p["s"] + p["t"],
+    ),
+    "eps-forgotten": lambda p: (p["w"] * _column(p["s"] * (1 + 2e-5)), p["b"] * p["s"] + p["t"]),
+    "half-constants": lambda p: (
+        (p["w"] * _column(p["s"])).astype(np.float16).astype(np.float64), p["b"] * p["s"] + p["t"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_fault_is_seen(fault: str) -> None:
+    model, p = parts("Conv")
+    with pytest.raises(AssertionError, match="off by"):
+        assert_equivalent(model, written("Conv", *FAULTS[fault](p)))
+
+
+def test_grouped_transposed_axis_is_seen() -> None:
+    """Cin == Cout: the wrong axis of the weight has the right length."""
+    model, p = parts("ConvTranspose", group=2)
+    w = p["w"].reshape(2, 2, 2, 3, 3) * p["s"].reshape(2, 1, 2, 1, 1)
+    b = p["b"] * p["s"] + p["t"]
+    assert_equivalent(model, written("ConvTranspose", w.reshape(4, 2, 3, 3), b, 2))
+    wrong = p["w"] * p["s"].reshape(-1, 1, 1, 1)
+    with pytest.raises(AssertionError, match="off by"):
+        assert_equivalent(model, written("ConvTranspose", wrong, b, 2))
+
+
+def test_rewriting_is_no_fold() -> None:
+    """A BatchNorm as Mul and Add counts as left, and a bias Add too that is no MatMul's."""
+    model, p = parts("Conv")
+    net = Net("rewritten")
+    x = net.input(("N", 4, 6, 6))
+    y = net.op("Conv", x, net.init(p["w"]), net.init(p["b"]), pads=[1] * 4)
+    y = net.op("Mul", y, net.init(_column(p["s"])[:, 0]))
+    net.out(net.op("Add", y, net.init(_column(p["t"])[:, 0]), out="y"))
+    rewritten = net.model()
+    assert_equivalent(model, rewritten)
+    assert affine_nodes(rewritten) == left(model, rewritten) == 2
+
+
+def test_bias_of_a_product_is_granted() -> None:
+    net = Net("product")
+    y = net.op("Transpose", net.matmul(net.input(("N", 5, 3)), 3, 4), perm=[0, 2, 1])
+    source = net.out(net.bn(y, 4)).model()
+    net = Net("product")
+    y = net.op("Add", net.matmul(net.input(("N", 5, 3)), 3, 4), net.weight(4))
+    assert left(source, net.out(y).model()) == 0
+    net = Net("flat")
+    source = net.out(net.bn(net.matmul(net.input(("N", 3)), 3, 4), 4)).model()
+    net = Net("flat")
+    y = net.op("Add", net.matmul(net.input(("N", 3)), 3, 4), net.weight(4))
+    assert left(source, net.out(y).model()) == 1
+
+
+def test_override_that_is_ignored_is_seen() -> None:
+    """Folding a weight that callers may feed is wrong as soon as one feeds it."""
+    model, p = parts("Conv")
+    model.graph.input.extend(value(t.name, list(t.dims)) for t in model.graph.initializer)
+    folded = written("Conv", p["w"] * _column(p["s"]), p["b"] * p["s"] + p["t"])
+    folded.graph.input.extend(model.graph.input[1:])
+    with pytest.raises(AssertionError, match="off by"):
+        assert_equivalent(model, folded)
+
+
+def test_raised_model_is_double_throughout() -> None:
+    net = Net("raise")
+    y = net.op("Add", net.input(("N", 3)), net.op("Constant", value_float=0.1))
+    y = net.op("Cast", net.op("Cast", y, to=10), to=1)
+    y = net.op("Add", y, net.op("ConstantOfShape", net.ints(3)))
+    got = evaluate(raised(net.out(y).model()), {"x": np.full((1, 3), 1e-12)})
+    assert all(v.dtype == np.float64 for v in got.values())
+    np.testing.assert_array_equal(got[y], np.full((1, 3), 1e-12 + float(np.float32(0.1))))
