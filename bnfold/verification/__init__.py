@@ -3,19 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bnfold.verification.bisect import bisect
+    from bnfold.verification.culprit import Culprit, bisect
     from bnfold.verification.judge import verify
     from bnfold.verification.verdict import Gate, Layer, OutputReport, Verdict
 
 _HOMES = {
+    "Culprit": "culprit",
     "Gate": "verdict",
     "Layer": "verdict",
     "OutputReport": "verdict",
     "Verdict": "verdict",
-    "bisect": "bisect",
+    "bisect": "culprit",
     "verify": "judge",
 }
-__all__ = ["Gate", "Layer", "OutputReport", "Verdict", "bisect", "verify"]
+__all__ = ["Culprit", "Gate", "Layer", "OutputReport", "Verdict", "bisect", "verify"]
 
 
 def __getattr__(name: str) -> Any:

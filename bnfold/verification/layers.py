@@ -14,6 +14,7 @@ from bnfold.ops64 import EvaluationError, Evaluator, Unsupported
 from bnfold.show import show
 from bnfold.verification.cases import Array, Case
 from bnfold.verification.measures import UNIT, rms
+from bnfold.verification.refold import reference_of
 from bnfold.verification.subject import Subject
 from bnfold.verification.truth import jitter
 from bnfold.verification.verdict import Layer
@@ -37,19 +38,21 @@ def layers(a: Subject, b: Subject, case: Case, seed: int = 0) -> tuple[Layer, ..
         DataError: a graph does not run on the case.
     """
     names = surviving(a.model, b.model)
+    reference, _ = reference_of(a, b)
     wanted = set(names)
-    found = []
+    found: list[Layer] = []
     try:
         with (
             _Stream(Evaluator(a.model), case, wanted) as original,
-            _Stream(Evaluator(a.model, perturb=jitter(seed)), case, wanted) as moved,
+            _Stream(Evaluator(reference, perturb=jitter(seed)), case, wanted) as moved,
         ):
 
             def compare(name: str, value: Array) -> None:
                 if name in wanted and value.dtype.kind == "f":
                     exact, shaken = original.take(name), moved.take(name)
-                    if exact is not None and shaken is not None:
-                        found.append(_layer(name, len(found), exact, value, shaken))
+                    if exact is not None:
+                        known = found[-1].jitter if found else _LEAST_JITTER
+                        found.append(_layer(name, len(found), (exact, value, shaken), known))
 
             Evaluator(b.model).run(case.feeds, on_value=compare)
     except Unsupported:
@@ -59,13 +62,17 @@ def layers(a: Subject, b: Subject, case: Case, seed: int = 0) -> tuple[Layer, ..
     return tuple(sorted(_with_growth(found), key=lambda layer: -layer.growth))
 
 
-def _layer(name: str, position: int, a: Array, b: Array, shaken: Array) -> Layer:
+def _layer(
+    name: str, position: int, values: tuple[Array, Array, Array | None], known: float
+) -> Layer:
+    a, b, shaken = values
     if a.shape != b.shape:
         return Layer(name, position, float("inf"), 0.0, float("inf"), 0.0)
     scale = rms(a) or 1.0
     unit = UNIT[1]
     error = rms(b - a) / scale / unit
-    effect = rms(shaken - a) / scale / unit
+    # a tensor that the reference lacks is taken to be shaken as the one before it
+    effect = known if shaken is None else rms(shaken - a) / scale / unit
     return Layer(name, position, error, effect, error / max(effect, _LEAST_JITTER), 0.0)
 
 

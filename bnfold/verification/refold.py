@@ -18,12 +18,15 @@ from bnfold.verification.verdict import Gate
 def reference_of(original: Subject, candidate: Subject) -> tuple[onnx.ModelProto, Gate]:
     """The model whose weights are jittered, and gate 1.
 
-    For a fold of ours that is the original folded again with the recorded options; for all
-    other candidates it is the original itself.
+    That is the original folded again: with the recorded options for a fold of ours, with the
+    default ones for all others. Jitter of unfolded weights would let faults pass wherever means
+    and biases cancel (docs/tolerance.md). What cannot be folded again is its own reference.
     """
     options = certificate.options_of(candidate, original)
     if isinstance(options, str):
-        return original.model, certificate.skipped(options)
+        again = refolded(original.model, {})
+        model = original.model if isinstance(again, str) else again
+        return model, certificate.skipped(options)
     again = refolded(original.model, options)
     if isinstance(again, str):
         return original.model, certificate.skipped(again)

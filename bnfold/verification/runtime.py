@@ -111,10 +111,10 @@ class Runtime:
         child, self._child = self._child, None
         self._loaded = {}
         if child is not None:
-            for pipe in (child.stdin, child.stdout, child.stderr):
-                with contextlib.suppress(OSError):
-                    assert pipe is not None
-                    pipe.close()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
             child.kill()
             child.wait()
 
