@@ -60,7 +60,7 @@ class TrainConfig:
 PRESETS: Mapping[str, TrainConfig] = {
     "digits": TrainConfig(model="digits", data="digits", epochs=20, shift=1),
     "mnist": TrainConfig(
-        model="resnet8", data="mnist", epochs=4, batch=128, shift=2, save_every=1, log_every=50
+        model="resnet8", data="mnist", epochs=2, batch=128, shift=2, save_every=1, log_every=50
     ),
     "fashion-mnist": TrainConfig(
         model="resnet8", data="fashion-mnist", epochs=10, batch=128, shift=2, log_every=50
