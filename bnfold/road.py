@@ -69,6 +69,9 @@ def _owned(source: Source) -> tuple[onnx.ModelProto, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         return _parsed(bytes(source))
     model = onnx.ModelProto()
+    if isinstance(source, onnxfile.ModelFile):
+        model.CopyFrom(source.model)
+        return model, source.sha256
     proto = source if isinstance(source, onnx.ModelProto) else surgeon.to_proto(source)
     if proto is None:
         raise UsageError(
