@@ -57,11 +57,12 @@ class Grower:
 
     def like(self, t: Tensor, but: int | None = None) -> Tensor:
         """Another tensor of the same shape (but for one axis), itself at least."""
-        fits = [
-            u for u in self.pool
-            if u.rank == t.rank
-            and all(a == b or i == but for i, (a, b) in enumerate(zip(u.shape, t.shape, strict=True)))
-        ]  # fmt: skip
+
+        def fit(u: Tensor) -> bool:
+            pairs = enumerate(zip(u.shape, t.shape, strict=True))
+            return all(a == b or i == but for i, (a, b) in pairs)
+
+        fits = [u for u in self.pool if u.rank == t.rank and fit(u)]
         read = {i for n in self.net.nodes for i in n.input}
         unread = [u for u in fits if u.name not in read and u != t]
         return self.pick(unread or fits) if self.chance(0.8) else self.pick(fits)
@@ -230,14 +231,14 @@ class Grower:
         return self.add(kind, names if self.chance(0.5) else names[::-1], t.shape)
 
     def grow_concat(self, t: Tensor) -> list[Tensor]:
-        axis = (
-            1 if t.rank > 1 and self.chance(0.8) else int(self.rng.integers(self.dynamic, t.rank))
-        )
-        u = self.like(t, axis)
-        if t.rank < 2 or t.shape[axis] + u.shape[axis] > 24:
+        if t.rank < 2:
             return []
+        axis = 1 if self.chance(0.8) else int(self.rng.integers(self.dynamic, t.rank))
+        u = self.like(t, axis)
         shape = [*t.shape]
         shape[axis] += u.shape[axis]
+        if shape[axis] > 24:
+            return []
         return self.add("Concat", [t.name, u.name], tuple(shape), axis=axis)
 
     def grow_softmax(self, t: Tensor) -> list[Tensor]:
