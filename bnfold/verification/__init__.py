@@ -5,18 +5,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bnfold.verification.culprit import Culprit, bisect
     from bnfold.verification.judge import verify
-    from bnfold.verification.verdict import Gate, Layer, OutputReport, Verdict
+    from bnfold.verification.junit import annotation_lines, junit_xml
+    from bnfold.verification.page import html
+    from bnfold.verification.verdict import Gate, OutputReport, Verdict
 
 _HOMES = {
     "Culprit": "culprit",
     "Gate": "verdict",
-    "Layer": "verdict",
     "OutputReport": "verdict",
     "Verdict": "verdict",
+    "annotation_lines": "junit",
     "bisect": "culprit",
+    "html": "page",
+    "junit_xml": "junit",
     "verify": "judge",
 }
-__all__ = ["Culprit", "Gate", "Layer", "OutputReport", "Verdict", "bisect", "verify"]
+__all__ = [
+    "Culprit",
+    "Gate",
+    "OutputReport",
+    "Verdict",
+    "annotation_lines",
+    "bisect",
+    "html",
+    "junit_xml",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
