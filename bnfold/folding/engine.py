@@ -9,7 +9,7 @@ import onnx
 
 from bnfold.folding import apply
 from bnfold.folding.affine import Affine
-from bnfold.folding.plan import Plan, Refusal, more_telling, pulled, pushed
+from bnfold.folding.plan import Plan, Refusal, Walls, more_telling, pulled, pushed
 from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Fold, FoldReport, Options, Outcome, Remaining
 from bnfold.folding.spot import Spot, counts, map_of, nested_batch_norms, spots
@@ -45,6 +45,7 @@ class Move:
 @dataclass(slots=True)
 class _State:
     index: GraphIndex
+    walls: Walls = field(default_factory=Walls)
     folded: list[Fold] = field(default_factory=list)
     refusals: dict[int, Refusal] = field(default_factory=dict)
 
@@ -58,7 +59,7 @@ def fold_in_place(model: onnx.ModelProto, options: Options) -> FoldReport:
     while progress and waiting:
         left = [spot for spot in waiting if not _taken_out(state, spot)]
         progress = len(left) < len(waiting)
-        waiting = left
+        waiting = left + _biases_added(state.index, waiting)
     if state.folded:
         write_back(state.index)
     remaining = (
@@ -66,6 +67,13 @@ def fold_in_place(model: onnx.ModelProto, options: Options) -> FoldReport:
         *(_nested(name) for name in nested_batch_norms(model)),
     )
     return FoldReport(before, counts(model), tuple(state.folded), remaining)
+
+
+def _biases_added(index: GraphIndex, known: list[Spot]) -> list[Spot]:
+    """Adds that the fold itself put in, which a later fold may have made room for."""
+    seen = {spot.node.key for spot in known}
+    new = [n for n in index.nodes.values() if n.proto is None and n.key not in seen]
+    return [Spot(node, "affine", 0) for node in new]
 
 
 def overridable(model: onnx.ModelProto, options: Options) -> frozenset[str]:
@@ -82,29 +90,30 @@ def _taken_out(state: _State, spot: Spot) -> bool:
     if isinstance(m, Reason):
         state.refusals[node.key] = Refusal(m)
         return False
-    move = _best_move(index, spot, m)
+    move = _best_move(state, spot, m)
     if isinstance(move, Refusal):
         state.refusals[node.key] = move
         return False
-    state.folded.append(_record(spot, move))
+    if node.proto is not None:
+        state.folded.append(_record(spot, move))
     logger.debug("%s: %s", spot.label, move.outcome)
     _carry_out(index, spot, move)
     return True
 
 
-def _best_move(index: GraphIndex, spot: Spot, m: Affine) -> Move | Refusal:
+def _best_move(state: _State, spot: Spot, m: Affine) -> Move | Refusal:
     """Up, down, or both ways at once; the one that adds least, the first of equals."""
-    node, slot = spot.node, spot.slot
+    index, walls, node, slot = state.index, state.walls, spot.node, spot.slot
     if m.is_identity:
         return _removal(index, spot)
     found: list[Move] = []
     refusals: list[Refusal] = []
     for outcome, up, down in _ways(m):
-        up_plan = None if up is None else pulled(index, node, slot, up)
+        up_plan = None if up is None else pulled(index, walls, node, slot, up)
         if isinstance(up_plan, Refusal):
             refusals.append(up_plan)
             continue
-        down_plan = None if down is None else pushed(index, node, down)
+        down_plan = None if down is None else pushed(index, walls, node, down)
         if isinstance(down_plan, Refusal):
             refusals.append(down_plan)
             continue

@@ -11,7 +11,7 @@ import heapq
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from bnfold.folding.affine import Affine, Array
 from bnfold.folding.answers import Absorbed, Answer, Answers, Blocked, Change, Facts, Passes
@@ -23,7 +23,7 @@ from bnfold.graph.index import GraphIndex, Node
 logger = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 24  # of one search over the alternatives of all rules on its way
-MOST_NODES = 2000  # of one walk: beyond, the search as a whole would not stay linear
+MOST_NODES = 500  # of one walk: beyond, the search as a whole would not stay linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Refusal:
 _TELLING = (
     Reason.NUMBER_RANGE,
     Reason.WOULD_COST_MORE,
+    Reason.TRAINING_MODE,
     Reason.NOT_YET,
     Reason.OPERATOR_UNKNOWN,
     Reason.PARAMETER_OVERRIDABLE,
@@ -81,7 +82,11 @@ _TELLING = (
 
 def more_telling(*refusals: Refusal) -> Refusal:
     """The one to report: of equals the first."""
-    return min(refusals, key=lambda refusal: _TELLING.index(refusal.reason))
+
+    def rank(refusal: Refusal) -> int:
+        return _TELLING.index(refusal.reason) if refusal.reason in _TELLING else len(_TELLING)
+
+    return min(refusals, key=rank)
 
 
 class _Stop(Exception):
@@ -90,6 +95,54 @@ class _Stop(Exception):
     def __init__(self, reason: Reason, blocker: str | None) -> None:
         super().__init__(reason)
         self.refusal = Refusal(reason, blocker)
+
+
+# whatever map reaches these crosses whole or is blocked: none is absorbed, none vanishes
+_PLAIN = frozenset(
+    {
+        *("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"),
+        *("Relu", "LeakyRelu", "Abs", "Neg", "AveragePool", "MaxPool", "GlobalAveragePool"),
+        *("GlobalMaxPool", "DepthToSpace", "SpaceToDepth"),
+    }
+)
+
+
+@dataclass(slots=True)
+class Walls:
+    """Tensors from which no map gets anywhere, kept so that long rows are walked once.
+
+    A row of plain nodes that ends at the graph's border or at an operator without a rule ends
+    there for every map; no fold changes that, for names never come to stand for other values.
+    """
+
+    up: dict[str, Refusal] = field(default_factory=dict)
+    down: dict[str, Refusal] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Row:
+    """The plain row that a walk has followed so far, and where the walls it meets are kept."""
+
+    walls: dict[str, Refusal]
+    names: list[str] = field(default_factory=list)
+    plain: bool = True
+
+    def enter(self, name: str) -> None:
+        """Go on to a tensor; a known wall ends the walk."""
+        if name in self.walls:
+            self.end(self.walls[name])
+        if self.plain:
+            self.names.append(name)
+
+    def passed(self, node: Node) -> None:
+        """A node is behind us; what is not plain may treat another map another way."""
+        self.plain = self.plain and node.op_type in _PLAIN
+
+    def end(self, refusal: Refusal) -> NoReturn:
+        """No map gets past here: a wall for all of the row, if it was plain so far."""
+        if self.plain:
+            self.walls.update(dict.fromkeys(self.names, refusal))
+        raise _Stop(refusal.reason, refusal.blocker)
 
 
 class _Choices:
@@ -114,14 +167,14 @@ class _Choices:
         return [*picks[:-1], picks[-1] + 1] if picks else None
 
 
-def pulled(index: GraphIndex, spot: Node, slot: int, m: Affine) -> Plan | Refusal:
+def pulled(index: GraphIndex, walls: Walls, spot: Node, slot: int, m: Affine) -> Plan | Refusal:
     """The cheapest plan that moves m up from a spot's input."""
-    return _cheapest(lambda choices: _walk_up(index, spot, slot, m, choices))
+    return _cheapest(lambda choices: _walk_up(index, _Row(walls.up), spot, slot, m, choices))
 
 
-def pushed(index: GraphIndex, spot: Node, m: Affine) -> Plan | Refusal:
+def pushed(index: GraphIndex, walls: Walls, spot: Node, m: Affine) -> Plan | Refusal:
     """The cheapest plan that moves m down from a spot's output."""
-    return _cheapest(lambda choices: _walk_down(index, spot, m, choices))
+    return _cheapest(lambda choices: _walk_down(index, _Row(walls.down), spot, m, choices))
 
 
 def _cheapest(walk: Callable[[_Choices], Plan]) -> Plan | Refusal:
@@ -179,11 +232,12 @@ def _push_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
 
 
 def _settle(
-    index: GraphIndex, node: Node, answers: Answers | None, choices: _Choices, plan: Plan
+    index: GraphIndex, row: _Row, node: Node, answers: Answers | None, choices: _Choices, plan: Plan
 ) -> Mapping[int, Affine]:
     """Note in the plan what the node's answer changes; return where the map goes on."""
     if answers is None:
-        raise _Stop(without_rule(index, node), node.name)
+        row.end(Refusal(without_rule(index, node), node.name))
+    row.passed(node)
     answer = choices.take(answers)
     if isinstance(answer, Blocked):
         raise _Stop(sharpened(index, node, answer.reason), node.name)
@@ -200,21 +254,25 @@ def _settle(
 Asked = dict[str, dict[tuple[int, int], Affine]]  # of a tensor, by the edge that asks it
 
 
-def _walk_up(index: GraphIndex, spot: Node, slot: int, m: Affine, choices: _Choices) -> Plan:
+def _walk_up(
+    index: GraphIndex, row: _Row, spot: Node, slot: int, m: Affine, choices: _Choices
+) -> Plan:
     plan = Plan()
     asked: Asked = {}
     agenda: list[tuple[float, int]] = []
 
     def ask(name: str, edge: tuple[int, int], wanted: Affine) -> None:
         asked.setdefault(name, {})[edge] = wanted
+        if wanted.is_identity:
+            return
+        row.enter(name)
         producer = index.producer_of(name)
         if producer is not None:
             heapq.heappush(agenda, (-producer.order, producer.key))
-        elif not wanted.is_identity:
-            overridable = index.is_overridable(name)
-            raise _Stop(
-                Reason.PARAMETER_OVERRIDABLE if overridable else Reason.NONLINEAR_NEIGHBOURS, name
-            )
+        elif index.is_overridable(name):
+            row.end(Refusal(Reason.PARAMETER_OVERRIDABLE, name))
+        else:
+            row.end(Refusal(Reason.NONLINEAR_NEIGHBOURS, name))
 
     ask(spot.inputs[slot], (spot.key, slot), m)
     done: set[int] = set()
@@ -231,7 +289,7 @@ def _walk_up(index: GraphIndex, spot: Node, slot: int, m: Affine, choices: _Choi
         plan.moved.extend(node.outputs[i] for i in maps)
         seen = facts(index, node)
         answers = _asked(lambda node=node, seen=seen, maps=maps: _pull_answer(node, seen, maps), node)  # type: ignore[misc, return-value]
-        for i, part in _settle(index, node, answers, choices, plan).items():
+        for i, part in _settle(index, row, node, answers, choices, plan).items():
             ask(node.inputs[i], (node.key, i), part)
     return plan
 
@@ -260,14 +318,17 @@ def _indifferent(index: GraphIndex, reader: Node, slot: int, m: Affine) -> bool:
     return all(part.is_identity for part in answer.to.values())
 
 
-def _walk_down(index: GraphIndex, spot: Node, m: Affine, choices: _Choices) -> Plan:
+def _walk_down(
+    index: GraphIndex, row: _Row, spot: Node, m: Affine, choices: _Choices
+) -> Plan:
     plan = Plan()
     arrived: dict[int, dict[int, Affine]] = {}
     agenda: list[tuple[float, int]] = []
 
     def hand(name: str, carried: Affine) -> None:
+        row.enter(name)
         if index.is_exposed(name):
-            raise _Stop(Reason.VALUE_USED_ELSEWHERE, name)
+            row.end(Refusal(Reason.VALUE_USED_ELSEWHERE, name))
         for reader, slot in index.value_readers(name):
             if reader.key not in arrived:
                 heapq.heappush(agenda, (reader.order, reader.key))
@@ -281,7 +342,7 @@ def _walk_down(index: GraphIndex, spot: Node, m: Affine, choices: _Choices) -> P
         maps = arrived[node.key]
         seen = facts(index, node)
         answers = _asked(lambda node=node, seen=seen, maps=maps: _push_answer(node, seen, maps), node)  # type: ignore[misc, return-value]
-        for i, part in _settle(index, node, answers, choices, plan).items():
+        for i, part in _settle(index, row, node, answers, choices, plan).items():
             if i < len(node.outputs) and node.outputs[i] and not part.is_identity:
                 plan.moved.append(node.outputs[i])
                 hand(node.outputs[i], part)
