@@ -47,7 +47,26 @@ def product_of_a_tensor_with_itself(label: str) -> Case:
     return case(net.out(y), *ANY)
 
 
+def inverse_constants(label: str) -> Case:
+    """x / k * k: the product of both is 1 once it is rounded, so nothing is left of it."""
+    net = Net(label)
+    k = net.init(np.array([3.0, 7, 11, 0.1, -49, 1e3, 1.1, 0.7, 13]).reshape(1, 9))
+    y = net.op("Sigmoid", net.input(("N", 9)))
+    y = net.op("Mul", net.op("Div", y, k), k)
+    return case(net.out(net.op("Tanh", y)), affine=0)
+
+
+def dead_branch(label: str) -> Case:
+    """Two BatchNorms on one tensor; what reads the first is read by nobody."""
+    net = Net(label)
+    y = net.op("Sigmoid", net.input(("N", 8, 6, 1)))
+    net.op("Add", net.matmul(net.bn(y, 8), 1, 4), net.weight(4))
+    return either(net.out(net.op("Tanh", net.bn(y, 8))))
+
+
 ROWS: list[Case] = [
+    inverse_constants("found-inverse-constants"),
+    dead_branch("found-dead-branch"),
     bias_goes_on("found-bias-goes-on", both=False),
     bias_goes_on("found-bias-goes-on-both", both=True),
     constant_with_two_readers("found-constant-with-two-readers"),
