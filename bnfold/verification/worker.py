@@ -47,8 +47,12 @@ class _Sessions:
         session = ort.InferenceSession(
             asked["path"], options, providers=[(provider, settings), *_behind(provider)]
         )
-        self.made[asked["key"]] = session
-        return {"provider": session.get_providers()[0], "version": ort.__version__}, {}
+        got = session.get_providers()[0]
+        if got == provider:
+            self.made[asked["key"]] = session
+        elif not on_cpu:  # a silent fall-back leaves its profile behind
+            Path(session.end_profiling()).unlink()
+        return {"provider": got, "version": ort.__version__}, {}
 
     def run(self, asked: Mapping[str, Any], feeds: Mapping[str, Any]) -> tuple[Any, Any]:
         session = self.made[asked["key"]]

@@ -1,0 +1,323 @@
+"""Faults planted into folds of real networks: is each accused, and no correct fold?
+
+Prints a Markdown table; every case is a line of `--out FILE.jsonl`, and a second run goes on
+behind the last one. `--tenth` takes every tenth case.
+
+    python benchmarks/planted_faults.py --out faults.jsonl MODEL.onnx ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+import bnfold
+from bnfold.errors import BnfoldError
+from bnfold.verification import bisect, verify
+
+Array = np.ndarray
+LEAST = 20.0  # a fault that moves no output this many times as far as rounding does need not show
+
+
+@dataclass(frozen=True)
+class Site:
+    """A Conv in front of a BatchNorm, and the Conv that it became."""
+
+    folded: int
+    output: str
+    w: Array
+    b: Array
+    gamma: Array
+    beta: Array
+    mean: Array
+    var: Array
+    eps: float
+    group: int
+
+    @property
+    def s(self) -> Array:
+        """Gamma / sqrt(var + eps)."""
+        return self.gamma / np.sqrt(self.var + self.eps)
+
+    def fold(self, s: Array, beta: Array | None = None, mean: Array | None = None) -> list[Array]:
+        """W' and b' with another scale, beta or mean."""
+        beta = self.beta if beta is None else beta
+        mean = self.mean if mean is None else mean
+        return [_rows(s, self.w) * self.w, (self.b - mean) * s + beta]
+
+
+def _rows(s: Array, w: Array) -> Array:
+    return s.reshape(-1, *[1] * (w.ndim - 1))
+
+
+def _one(values: Array, rng: np.random.Generator, change: Callable[[float], float]) -> Array:
+    out = values.copy()
+    spot = rng.integers(out.size)
+    out.reshape(-1)[spot] = change(float(out.reshape(-1)[spot]))
+    return out
+
+
+def _swapped(values: Array) -> Array:
+    out = values.copy()
+    out[[0, 1]] = out[[1, 0]]
+    return out
+
+
+Fault = Callable[[Site, np.random.Generator], "list[Array] | None"]
+
+
+def _inputs_scaled(site: Site, _: np.random.Generator) -> list[Array] | None:
+    inner = site.w.shape[1]
+    if inner < 2 or inner > site.s.size:
+        return None
+    s = site.s[:inner].reshape(1, -1, *[1] * (site.w.ndim - 2))
+    return [s * site.w, site.fold(site.s)[1]]
+
+
+def _groups(site: Site, _: np.random.Generator) -> list[Array] | None:
+    w, b = site.fold(site.s)
+    return None if site.group < 2 else [np.roll(w, w.shape[0] // site.group, axis=0), b]
+
+
+def _flipped(site: Site, _: np.random.Generator) -> list[Array] | None:
+    w, b = site.fold(site.s)
+    return None if w.shape[-1] < 2 else [w[..., ::-1].copy(), b]
+
+
+def _turned(site: Site, _: np.random.Generator) -> list[Array] | None:
+    w, b = site.fold(site.s)
+    return None if w.ndim < 4 or w.shape[-1] < 2 else [w.swapaxes(-1, -2).copy(), b]
+
+
+def _weight(factor: float) -> Fault:
+    return lambda site, rng: [
+        _one(site.fold(site.s)[0], rng, lambda v: v * (1 + factor)),
+        site.fold(site.s)[1],
+    ]
+
+
+def _rounded(kind: str) -> Fault:
+    def fault(site: Site, _: np.random.Generator) -> list[Array]:
+        import ml_dtypes
+
+        dtype = np.float16 if kind == "float16" else ml_dtypes.bfloat16
+        return [x.astype(dtype).astype(np.float64) for x in site.fold(site.s)]
+
+    return fault
+
+
+FAULTS: dict[str, Fault] = {
+    "one bias off by a tenth": lambda f, r: [
+        f.fold(f.s)[0], _one(f.fold(f.s)[1], r, lambda v: v + 0.1)],
+    "one bias zero": lambda f, r: [f.fold(f.s)[0], _one(f.fold(f.s)[1], r, lambda v: 0.0)],
+    "one weight off by 1e-4": _weight(1e-4),
+    "one weight off by 1e-2": _weight(1e-2),
+    "one weight of the wrong sign": _weight(-2.0),
+    "all weights off by 1e-4": lambda f, r: [f.fold(f.s)[0] * (1 + 1e-4), f.fold(f.s)[1]],
+    "eps 1e-3 for the model's": lambda f, r: f.fold(f.gamma / np.sqrt(f.var + 1e-3)),
+    "eps forgotten": lambda f, r: f.fold(f.gamma / np.sqrt(np.maximum(f.var, 1e-30))),
+    "sqrt forgotten": lambda f, r: f.fold(f.gamma / (f.var + f.eps)),
+    "gamma of the wrong channel": lambda f, r: f.fold(
+        np.roll(f.gamma, 1) / np.sqrt(f.var + f.eps)),
+    "variance of the wrong channel": lambda f, r: f.fold(
+        f.gamma / np.sqrt(np.roll(f.var, 1) + f.eps)),
+    "mean of the wrong channel": lambda f, r: f.fold(f.s, mean=np.roll(f.mean, 1)),
+    "beta lost": lambda f, r: f.fold(f.s, beta=np.zeros_like(f.beta)),
+    "beta of the wrong sign": lambda f, r: f.fold(f.s, beta=-f.beta),
+    "one channel's beta lost": lambda f, r: f.fold(f.s, beta=_one(f.beta, r, lambda v: 0.0)),
+    "mean lost": lambda f, r: f.fold(f.s, mean=np.zeros_like(f.mean)),
+    "mean not scaled": lambda f, r: [f.fold(f.s)[0], f.b * f.s - f.mean + f.beta],
+    "bias not scaled": lambda f, r: [f.fold(f.s)[0], f.b - f.mean * f.s + f.beta],
+    "scaled twice": lambda f, r: [_rows(f.s, f.w) * f.fold(f.s)[0], f.fold(f.s)[1]],
+    "scaled along the inputs": _inputs_scaled,
+    "two channels swapped": lambda f, r: [_swapped(x) for x in f.fold(f.s)],
+    "the wrong group": _groups,
+    "kernel mirrored": _flipped,
+    "kernel transposed": _turned,
+    "rounded to float16": _rounded("float16"),
+    "rounded to bfloat16": _rounded("bfloat16"),
+    "saturated at float16's end": lambda f, r: [
+        np.clip(x, -np.quantile(np.abs(x), 0.99), np.quantile(np.abs(x), 0.99))
+        for x in f.fold(f.s)],
+}  # fmt: skip
+
+
+def constants(model: onnx.ModelProto) -> dict[str, Array]:
+    """Initializers and Constant nodes of the main graph, in float64 where they are floats."""
+    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in found.items()}
+
+
+def attribute(node: onnx.NodeProto, name: str, default: float) -> float:
+    """An attribute's value."""
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+def sites(original: onnx.ModelProto, folded: onnx.ModelProto) -> Iterator[Site]:
+    """Conv-BatchNorm pairs whose Conv has taken the BatchNorm's output name, and nothing more."""
+    known, after = constants(original), constants(folded)
+    makers = {n.output[0]: n for n in original.graph.node}
+    places = {n.output[0]: k for k, n in enumerate(folded.graph.node)}
+    for norm in original.graph.node:
+        conv = makers.get(norm.input[0]) if norm.op_type == "BatchNormalization" else None
+        place = places.get(norm.output[0])
+        if conv is None or conv.op_type != "Conv" or place is None:
+            continue
+        now = folded.graph.node[place]
+        names = [*norm.input[1:], *conv.input[1:]]
+        if now.op_type != "Conv" or len(now.input) < 3 or not all(n in known for n in names):
+            continue
+        w = known[conv.input[1]]
+        b = known[conv.input[2]] if len(conv.input) > 2 else np.zeros(w.shape[0])
+        rest = [known[name] for name in norm.input[1:5]]
+        eps, group = attribute(norm, "epsilon", 1e-5), int(attribute(conv, "group", 1))
+        site = Site(place, norm.output[0], w, b, *rest, eps, group)
+        if all(
+            name in after and np.allclose(after[name], right, rtol=1e-5, atol=1e-6)
+            for name, right in zip(now.input[1:3], site.fold(site.s), strict=True)
+        ):
+            yield site
+
+
+def ill(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Means and biases moved by 300 sigma: the same function, cancelling at every BatchNorm."""
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    known = constants(out)
+    makers = {n.output[0]: n for n in out.graph.node}
+    rng = np.random.default_rng(0)
+    for k, norm in enumerate(list(out.graph.node)):
+        conv = makers.get(norm.input[0]) if norm.op_type == "BatchNormalization" else None
+        readers = [n for n in out.graph.node if norm.input[0] in n.input]
+        names = [] if conv is None else [*norm.input[3:5], *conv.input[1:]]
+        if conv is None or conv.op_type != "Conv" or len(readers) > 1:
+            continue
+        if not all(name in known for name in names):
+            continue
+        mean, var = known[norm.input[3]], known[norm.input[4]]
+        bias = known[conv.input[2]] if len(conv.input) > 2 else np.zeros(mean.size)
+        shift = 300 * np.sqrt(var) * rng.choice([-1, 1], mean.size)
+        for values, node, slot in ((mean, norm, 3), (bias, conv, 2)):
+            name = f"ill.{k}.{slot}"
+            moved = (values + shift).astype(np.float32)
+            out.graph.initializer.append(numpy_helper.from_array(moved, name))
+            if slot < len(node.input):
+                node.input[slot] = name
+            else:
+                node.input.append(name)
+    return out
+
+
+def planted(folded: onnx.ModelProto, site: Site, values: list[Array]) -> onnx.ModelProto:
+    """The fold with other constants at the site; its record is taken away, as another tool's."""
+    out = onnx.ModelProto()
+    out.CopyFrom(folded)
+    del out.metadata_props[:]
+    for slot, value in enumerate(values, start=1):
+        name = f"planted.{slot}"
+        tensor = numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
+        out.graph.initializer.append(tensor)
+        out.graph.node[site.folded].input[slot] = name
+    return out
+
+
+def cases(path: Path) -> Iterator[tuple[str, str, Callable[[], dict[str, object]]]]:
+    """(condition, fault, how to judge it) of one model."""
+    whole = onnx.load(path)
+    for condition in ("normal", "ill"):
+        original = whole if condition == "normal" else ill(whole)
+        folded = bnfold.fold(original).model
+        found = list(sites(original, folded))
+        if not found:
+            return
+        right = onnx.ModelProto()
+        right.CopyFrom(folded)
+        del right.metadata_props[:]
+        yield condition, "", lambda o=original, r=right: judged(o, r, None)
+        for name, fault in FAULTS.items():
+            rng = np.random.default_rng([zlib.crc32(name.encode()), zlib.crc32(path.name.encode())])
+            order = rng.permutation(len(found))
+            for k in order:
+                values = fault(found[k], rng)
+                if values is not None:
+                    wrong = planted(folded, found[k], values)
+                    site = found[k]
+                    yield condition, name, lambda o=original, w=wrong, s=site: judged(o, w, s)
+                    break
+
+
+def judged(original: onnx.ModelProto, candidate: onnx.ModelProto, site: Site | None) -> dict:
+    """The verdict's numbers; for a fault also how far it moves an output on other inputs."""
+    try:
+        verdict = verify(original, candidate, batches=(1,))
+        numbers = {gate.name: gate.value for gate in verdict.gates}
+        row: dict[str, object] = {"ok": verdict.ok, "gates": numbers, "seconds": verdict.seconds}
+        if site is not None:
+            other = verify(original, candidate, batches=(2,), seed=1)
+            row["moved"] = other.gate("float64").value
+            culprit = bisect(original, candidate)
+            row["named"] = culprit.tensor
+            row["site"] = site.output
+    except BnfoldError as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return row
+
+
+def main(paths: list[Path], out: Path, step: int) -> None:
+    """Run what is not yet in `out`, then print the table."""
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    done = {(row["model"], row["condition"], row["fault"]) for row in lines}
+    count = 0
+    for path in paths:
+        for condition, fault, judge in cases(path):
+            count += 1
+            if (path.name, condition, fault) in done or count % step:
+                continue
+            row = {"model": path.name, "condition": condition, "fault": fault, **judge()}
+            lines.append(row)
+            with out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            sys.stderr.write(f"{path.name} {condition} {fault or 'correct'}\n")
+    table(lines)
+
+
+def table(rows: list[dict]) -> None:
+    """A line a condition: accused of those that move an output, correct folds accused."""
+    print("| condition | correct folds accused | faults | that move an output 20-fold | accused |"
+          " named at the site | missed |")  # fmt: skip
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for condition in ("normal", "ill"):
+        here = [r for r in rows if r["condition"] == condition and "error" not in r]
+        right = [r for r in here if not r["fault"]]
+        wrong = [r for r in here if r["fault"]]
+        loud = [r for r in wrong if float(r["moved"]) >= LEAST]
+        caught = [r for r in loud if not r["ok"]]
+        named = [r for r in loud if r["named"] == r["site"]]
+        missed = ", ".join(f"{r['model']}: {r['fault']}" for r in loud if r["ok"]) or "none"
+        accused = sum(not r["ok"] for r in right)
+        print(f"| {condition} | {accused} of {len(right)} | {len(wrong)} | {len(loud)} |"
+              f" {len(caught)} | {len(named)} | {missed} |")  # fmt: skip
+    failed = [r for r in rows if "error" in r]
+    for row in failed:
+        print(f"not judged: {row['model']} {row['condition']} {row['fault']}: {row['error']}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tenth", action="store_true")
+    given = parser.parse_args()
+    main(given.models, given.out, 10 if given.tenth else 1)
