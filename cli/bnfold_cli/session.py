@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Color = Literal["auto", "always", "never"]
-PIPE_WIDTH = 160  # columns where stdout is no terminal
+PIPE_WIDTH = 120  # columns where stdout is no terminal
 
 
 @dataclass(slots=True)
