@@ -70,7 +70,7 @@ def _page(console: Console, tour: Tour) -> None:
         ("evaluate", f"{tour.accuracy:.2%} of held-out digits right, folded", ""),
     ]
     console.print()
-    console.print(table(("step", "what happened", "where it lies"), rows))
+    console.print(table(("step", "what happened", "where it lies"), rows, {"where it lies"}))
     console.print()
     bench_page(console, tour.bench)
     console.print()

@@ -86,7 +86,9 @@ def test_damaged_checkpoint(bnfold: Call, run: Path, command: str) -> None:
 def test_checkpoint_of_another_model(bnfold: Call, run: Path) -> None:
     (manifest,) = (run / "checkpoints").glob("step-*/manifest.json")
     told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(told).replace('"model": "digits"', '"model": "resnet8"'))
+    manifest.write_text(
+        json.dumps(told).replace('"model": {"name": "digits"', '"model": {"name": "resnet8"')
+    )
     answer = bnfold("export", run)
     assert answer.code == 6
     assert answer.err.startswith("error: ")
