@@ -17,6 +17,7 @@ NEVER = ("Sigmoid", "Tanh", "Elu", "Softplus", "HardSigmoid", "Erf", "Exp", "Sof
 ALL_NEGATIVE = {"parameters": (-np.ones(4) * 2, np.zeros(4), np.zeros(4), np.ones(4))}
 DEAD = {"parameters": (np.zeros(4), np.arange(4.0), np.ones(4), np.ones(4))}
 UNIFORM = {"parameters": repeated(1, 4)}
+UNIFORM_NEGATIVE = {"parameters": (-2 * np.ones(4), np.ones(4), np.zeros(4), np.ones(4))}
 
 
 def op(kind: str, **attrs: Any) -> Build:
@@ -84,6 +85,7 @@ ROWS: list[Case] = [
     pulled("PRelu-whole", prelu(4, 4, 4), norm=PURE),
     pulled("PRelu-shift-STAYS", prelu(4, 1, 1), *EDGE, norm={"positive": True}),
     pulled("Clip-uniform", clip, norm=UNIFORM, free=True),
+    pulled("Clip-uniform-negative", clip, norm=UNIFORM_NEGATIVE, free=True),
     pulled("Clip-STAYS", clip, *EDGE, "axis-mismatch", "operator-unknown"),
     *(pulled(f"{k}-STAYS", op(k), *EDGE, "operator-unknown") for k in NEVER),
     *(
@@ -100,6 +102,7 @@ ROWS: list[Case] = [
     pushed("LeakyRelu-shift-STAYS", op("LeakyRelu", alpha=0.2), *EDGE),
     pushed("PRelu", prelu(4, 1, 1), norm=PURE),
     pushed("Clip-uniform", clip, norm=UNIFORM, free=True),
+    pushed("Clip-uniform-negative", clip, norm=UNIFORM_NEGATIVE, free=True),
     *(pushed(f"{k}-STAYS", op(k), *EDGE, "operator-unknown") for k in NEVER),
     between("leading-BN-Relu-STAYS", plain, op("Relu"), *EDGE, "negative-scale", c=3),
     through_two("Relu-MaxPool-two-norms"),

@@ -96,6 +96,17 @@ ROWS: list[Case] = [
     ),
     pulled("AveragePool-ceil", op("AveragePool", **K3, ceil_mode=1, strides=[2, 2])),
     pulled("AveragePool-dilated", op("AveragePool", **K2, dilations=[2, 2]), opset=19),
+    # dilation 7 over an extent of 6: a window can lie wholly in the padding
+    *(
+        pulled(
+            f"{kind}-dilated-past-the-extent-STAYS",
+            op(kind, **K2, dilations=[7, 7], pads=[4] * 4),
+            *SHIFT,
+            norm=POSITIVE,
+            opset=19,
+        )
+        for kind in ("AveragePool", "MaxPool")
+    ),
     pulled("AveragePool-opset7", op("AveragePool", **K2), opset=7),
     pulled("GlobalAveragePool", GAP),
     pulled("ReduceMean", reduced("ReduceMean", 2, 3)),
