@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.integer[Any]]
 
 
 def collapsed(values: Array) -> Array:
@@ -62,7 +63,7 @@ class Affine:
     @property
     def rank(self) -> int:
         """The rank of the tensors it maps."""
-        return self.scale.ndim
+        return len(self.scale.shape)
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -114,11 +115,11 @@ class Affine:
         return Affine.of(self.scale * inner.scale, self.scale * inner.shift + self.shift)
 
     def scale_part(self) -> Affine:
-        """x -> s*x."""
+        """X -> s*x."""
         return Affine(self.scale, np.zeros((1,) * self.rank))
 
     def shift_part(self) -> Affine:
-        """x -> x + t."""
+        """X -> x + t."""
         return Affine(np.ones((1,) * self.rank), self.shift)
 
     def transposed(self, perm: Sequence[int]) -> Affine:
@@ -162,20 +163,24 @@ def joined(maps: Sequence[Affine], lengths: Sequence[int], axis: int) -> Affine:
 
     def concat(arrays: list[Array]) -> Array:
         shape = np.broadcast_shapes(*[(*a.shape[:axis], 1, *a.shape[axis + 1 :]) for a in arrays])
-        full = [np.broadcast_to(a, (*shape[:axis], a.shape[axis], *shape[axis + 1 :])) for a in arrays]
+        full = [
+            np.broadcast_to(a, (*shape[:axis], a.shape[axis], *shape[axis + 1 :])) for a in arrays
+        ]
         return np.concatenate(full, axis)
 
     return Affine.of(concat([s for s, _ in pieces]), concat([t for _, t in pieces]))
 
 
-def scattered(m: Affine, axis: int, indices: Array, length: int) -> Affine | None:
+def scattered(m: Affine, axis: int, indices: Indices, length: int) -> Affine | None:
     """The map that does m at `indices` of an axis and nothing elsewhere; None where they clash."""
     s, t = m.spread(axis, len(indices))
-    shape = [n if i != axis else length for i, n in enumerate(np.broadcast_shapes(s.shape, t.shape))]
+    shape = [
+        n if i != axis else length for i, n in enumerate(np.broadcast_shapes(s.shape, t.shape))
+    ]
     scale, shift = np.ones(shape), np.zeros(shape)
-    at = (slice(None),) * axis
-    scale[(*at, indices)], shift[(*at, indices)] = s, t
+    at: tuple[Any, ...] = (*[slice(None)] * axis, indices)
+    scale[at], shift[at] = s, t
     # a repeated index holds the last value written: all its copies must agree with it
-    if (scale[(*at, indices)] != s).any() or (shift[(*at, indices)] != t).any():
+    if (scale[at] != s).any() or (shift[at] != t).any():
         return None
     return Affine.of(scale, shift)

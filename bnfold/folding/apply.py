@@ -80,7 +80,7 @@ def _stem(node: Node, slot: int) -> str:
 
 
 def _add_bias(index: GraphIndex, step: Step, bias: Array) -> None:
-    """x W + b: a Gemm where the product is one of matrices, else an Add behind it."""
+    """X W + b: a Gemm where the product is one of matrices, else an Add behind it."""
     node = step.node
     constant = _bias_constant(index, node, bias)
     name = index.make_constant(f"{_stem(node, 2)}_folded_bias", constant, "")

@@ -18,6 +18,7 @@ from bnfold.graph.write import write_back
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """A way to take a spot out: the part of its map that goes up, and the part that goes down."""
@@ -62,6 +63,9 @@ def fold_in_place(model: onnx.ModelProto, options: Options) -> FoldReport:
         waiting = left + _biases_added(state.index, waiting)
     if state.folded:
         write_back(state.index)
+    gone = [spot for spot in waiting if spot.node.key not in state.index.nodes]
+    state.folded.extend(Fold(s.label, s.kind, "removed") for s in gone if s.kind == "batchnorm")
+    waiting = [spot for spot in waiting if spot not in gone]
     remaining = (
         *(_remaining(spot, state) for spot in waiting if spot.kind == "batchnorm"),
         *(_nested(name) for name in nested_batch_norms(model)),
@@ -104,7 +108,7 @@ def _taken_out(state: _State, spot: Spot) -> bool:
 def _best_move(state: _State, spot: Spot, m: Affine) -> Move | Refusal:
     """Up, down, or both ways at once; the one that adds least, the first of equals."""
     index, walls, node, slot = state.index, state.walls, spot.node, spot.slot
-    if m.is_identity:
+    if m.is_identity or index.is_dead(node):
         return _removal(index, spot)
     found: list[Move] = []
     refusals: list[Refusal] = []
@@ -131,7 +135,7 @@ def _best_move(state: _State, spot: Spot, m: Affine) -> Move | Refusal:
 
 
 def _ways(m: Affine) -> list[tuple[Outcome, Affine | None, Affine | None]]:
-    """y = s x + t: whole up, whole down, s up and t down, t/s up and s down."""
+    """Y = s x + t: whole up, whole down, s up and t down, t/s up and s down."""
     ways: list[tuple[Outcome, Affine | None, Affine | None]] = [
         ("pulled", m, None),
         ("pushed", None, m),
@@ -157,9 +161,9 @@ def _objection(index: GraphIndex, spot: Spot, move: Move) -> Refusal | None:
 def _removal(index: GraphIndex, spot: Spot) -> Move | Refusal:
     """An identity goes, unless it is all that stands between two borders of the graph."""
     before, behind = spot.node.inputs[spot.slot], spot.node.outputs[0]
-    if index.is_exposed(behind) and (
-        index.is_exposed(before) or index.producer_of(before) is None
-    ):
+    if spot.kind == "affine" and index.is_dead(spot.node):
+        return Refusal(Reason.NONLINEAR_NEIGHBOURS)
+    if index.is_exposed(behind) and (index.is_exposed(before) or index.producer_of(before) is None):
         return Refusal(Reason.VALUE_USED_ELSEWHERE, behind)
     return Move("removed")
 

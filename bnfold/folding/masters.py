@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -67,10 +68,10 @@ def _largest(current: Constant, by: Array) -> Array:
     """The largest magnitude under each factor: what decides over range, without the product."""
     axes = tuple(i for i, n in enumerate(by.shape) if n == 1)
     magnitude = np.abs(current.value()).max(axis=axes, keepdims=True, initial=0.0)
-    return magnitude * np.abs(by) if prod(magnitude.shape) else magnitude
+    return np.asarray(magnitude * np.abs(by) if prod(magnitude.shape) else magnitude)
 
 
-def _holds(magnitude: Array, info: np.finfo) -> bool:  # type: ignore[type-arg]
+def _holds(magnitude: Array, info: Any) -> bool:
     """Finite, and nothing but exact zero lies among the subnormal numbers, which drop digits."""
     with np.errstate(all="ignore"):
         finite = np.isfinite(magnitude).all() and (magnitude <= float(info.max)).all()

@@ -199,9 +199,12 @@ def _cheapest(walk: Callable[[_Choices], Plan]) -> Plan | Refusal:
     return best or refusal  # type: ignore[return-value]
 
 
-def _asked(rule: Callable[[], Answers], node: Node) -> Answers:
+Rule = Callable[[Node, Facts, Maps], Answers | None]
+
+
+def _asked(rule: Rule, index: GraphIndex, node: Node, maps: Maps) -> Answers | None:
     try:
-        return rule()
+        return rule(node, facts(index, node), maps)
     except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
         # a node that its own rule cannot read (attributes or sizes that contradict each other)
         # keeps its neighbours as they are; it never ends the run
@@ -287,8 +290,7 @@ def _walk_up(
         if not maps:
             continue
         plan.moved.extend(node.outputs[i] for i in maps)
-        seen = facts(index, node)
-        answers = _asked(lambda node=node, seen=seen, maps=maps: _pull_answer(node, seen, maps), node)  # type: ignore[misc, return-value]
+        answers = _asked(_pull_answer, index, node, maps)
         for i, part in _settle(index, row, node, answers, choices, plan).items():
             ask(node.inputs[i], (node.key, i), part)
     return plan
@@ -312,15 +314,13 @@ def _agreed(index: GraphIndex, name: str, asked: Asked) -> Affine | None:
 
 def _indifferent(index: GraphIndex, reader: Node, slot: int, m: Affine) -> bool:
     """Whether a reader outside of the plan sees only what m leaves alone (another Slice)."""
-    answer = _asked(lambda: _push_answer(reader, facts(index, reader), {slot: m}), reader)  # type: ignore[arg-type, return-value]
+    answer = _asked(_push_answer, index, reader, {slot: m})
     if not isinstance(answer, Passes) or answer.changes or answer.attributes:
         return False
     return all(part.is_identity for part in answer.to.values())
 
 
-def _walk_down(
-    index: GraphIndex, row: _Row, spot: Node, m: Affine, choices: _Choices
-) -> Plan:
+def _walk_down(index: GraphIndex, row: _Row, spot: Node, m: Affine, choices: _Choices) -> Plan:
     plan = Plan()
     arrived: dict[int, dict[int, Affine]] = {}
     agenda: list[tuple[float, int]] = []
@@ -340,8 +340,7 @@ def _walk_down(
     while agenda:
         node = index.nodes[heapq.heappop(agenda)[1]]
         maps = arrived[node.key]
-        seen = facts(index, node)
-        answers = _asked(lambda node=node, seen=seen, maps=maps: _push_answer(node, seen, maps), node)  # type: ignore[misc, return-value]
+        answers = _asked(_push_answer, index, node, maps)
         for i, part in _settle(index, row, node, answers, choices, plan).items():
             if i < len(node.outputs) and node.outputs[i] and not part.is_identity:
                 plan.moved.append(node.outputs[i])

@@ -96,12 +96,12 @@ def _batch_norm(index: GraphIndex, node: Node) -> Affine | Reason:
 
 
 def _exactly_one(scale: Array) -> Array:
-    """Scales that float32 cannot tell from 1 are 1: gamma was set to sqrt(var + eps) there."""
+    """Scales that float32 cannot tell from 1 are 1: gamma = sqrt(var + eps), or k times 1/k."""
     return np.where(np.abs(scale - 1) <= 2.0**-25, 1.0, scale)
 
 
 def _why_unknown(index: GraphIndex, node: Node) -> Reason:
-    """Inference ended somewhere in front: at an operator that nobody knows, or for want of sizes."""
+    """Inference ended in front: at an operator that nobody knows, or for want of sizes."""
     producer = index.producer_of(node.inputs[0])
     reason = Reason.SHAPE_UNKNOWN if producer is None else without_rule(index, producer)
     return Reason.SHAPE_UNKNOWN if reason is Reason.NONLINEAR_NEIGHBOURS else reason
@@ -124,7 +124,7 @@ def _laid(
 
 
 def _arithmetic(index: GraphIndex, spot: Spot) -> Affine | Reason:
-    """x + c, x - c, c - x, x * c, x / c: c must not enlarge x."""
+    """X + c, x - c, c - x, x * c, x / c: c must not enlarge x."""
     node = spot.node
     constant = index.constant(node.inputs[1 - spot.slot])
     known = index.type_of(node.inputs[spot.slot])
@@ -147,6 +147,8 @@ def _arithmetic(index: GraphIndex, spot: Spot) -> Affine | Reason:
         if not (laid != 0).all():
             return Reason.PARAMETER_INVALID
         laid = 1.0 / laid
+    if constant.elem_type == TensorProto.FLOAT:
+        laid = _exactly_one(laid)
     return Affine.of(laid, zero) if np.isfinite(laid).all() else Reason.PARAMETER_INVALID
 
 

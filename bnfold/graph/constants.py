@@ -25,7 +25,10 @@ FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 )
 # the types in which a changed constant can be written; the smaller floats are still to come
-WRITTEN_AS = {TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64}
+WRITTEN_AS: Mapping[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype(np.float32),
+    TensorProto.DOUBLE: np.dtype(np.float64),
+}
 # computed from constants they would still differ from run to run, or must not be evaluated away
 _NEVER = frozenset(
     {
@@ -92,9 +95,7 @@ class Constants:
                 self._makers.update((output, node) for output in node.output if output)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._makers or (
-            name in self._initializers and name not in self._variable
-        )
+        return name in self._makers or (name in self._initializers and name not in self._variable)
 
     def get(self, name: str) -> Constant | None:
         """The constant of that name, or None where it is computed at run time or unreadable."""
@@ -116,7 +117,10 @@ class Constants:
     def _is_pure(self, node: onnx.NodeProto) -> bool:
         if node.domain not in ("", "ai.onnx") or node.op_type in _NEVER:
             return False
-        if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
+        if any(
+            a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+            for a in node.attribute
+        ):
             return False
         if node.op_type == "CastLike":  # of its second input only the type is read
             return node.input[0] in self and self._elem_type(node.input[1]) != 0
@@ -145,11 +149,7 @@ class Constants:
         pending = [name]
         while pending:
             node = self._makers[pending[-1]]
-            missing = [
-                i
-                for i in self._read(node)
-                if i in self._makers and i not in self._kept
-            ]
+            missing = [i for i in self._read(node) if i in self._makers and i not in self._kept]
             if missing:
                 pending.extend(missing)
                 continue
@@ -171,7 +171,9 @@ class Constants:
         read = self._read(node)
         inputs = [self.get(name) if name else None for name in read]
         results: Sequence[Value | None] = ()
-        if all(constant is not None or not name for name, constant in zip(read, inputs, strict=True)):
+        if all(
+            constant is not None or not name for name, constant in zip(read, inputs, strict=True)
+        ):
             results = self._run(node, [None if c is None else _seen(node, c) for c in inputs])
         for i, output in enumerate(node.output):
             value = results[i] if i < len(results) else None

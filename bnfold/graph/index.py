@@ -118,11 +118,15 @@ class GraphIndex:
         return None if found is None else self.nodes[found[0]]
 
     def value_readers(self, name: str) -> Iterator[tuple[Node, int]]:
-        """Nodes that read a tensor's values, with the input slot; shape or type alone is no value."""
+        """Nodes that read a tensor's values, not its shape or type alone, with the input slot."""
         for key, slot in self.readers.get(name, ()):
             node = self.nodes[key]
             if not reads_shape_alone(node, slot):
                 yield node, slot
+
+    def is_dead(self, node: Node) -> bool:
+        """Nobody reads any of its outputs."""
+        return not any(self.readers.get(o) or self.is_exposed(o) for o in node.outputs if o)
 
     def is_exposed(self, name: str) -> bool:
         """An output of the graph, or captured by a nested graph: its values may not change."""
@@ -182,7 +186,9 @@ class GraphIndex:
     def insert_behind(self, node: Node, op_type: str, inputs: list[str], output: str) -> Node:
         """A new node that stands right behind another one."""
         self._next_key += 1
-        new = Node(self._next_key, op_type, "", inputs, [output], node.order + 0.5, None, behind=node.key)
+        new = Node(
+            self._next_key, op_type, "", inputs, [output], node.order + 0.5, None, behind=node.key
+        )
         self._add(new)
         return new
 
@@ -209,7 +215,7 @@ class GraphIndex:
 
     def _sort(self) -> list[onnx.NodeProto]:
         """Set every node's `order`; files need not be sorted. Returns the protos in order."""
-        waits = {key: 0 for key in self.nodes}
+        waits = dict.fromkeys(self.nodes, 0)
         for key, node in self.nodes.items():
             needed = {*node.inputs, *(captured_names(node.proto) if node.proto is not None else ())}
             waits[key] = sum(1 for name in needed if name in self.producer)

@@ -52,9 +52,7 @@ def _dim(proto: onnx.TensorShapeProto.Dimension) -> Dim:
     return str(proto.dim_param) if kind == "dim_param" and proto.dim_param else None
 
 
-def _without_weights(
-    model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]
-) -> onnx.ModelProto:
+def _without_weights(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> onnx.ModelProto:
     """The model with types and dims, but no payload, of its large constants."""
     light = onnx.ModelProto(ir_version=model.ir_version)
     light.opset_import.extend(model.opset_import)

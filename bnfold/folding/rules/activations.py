@@ -29,7 +29,7 @@ def _homogeneous(m: Affine) -> Blocked | None:
 
 
 def pull_relu(node: Facts, m: Affine) -> Answers:
-    """s relu(x) = relu(sx); where s = 0 the constant t >= 0 is its own rectified value."""
+    """S relu(x) = relu(sx); where s = 0 the constant t >= 0 is its own rectified value."""
     live = (m.scale != 0) & (m.shift != 0)
     dead_below = (m.scale == 0) & (m.shift < 0)
     if live.any() or dead_below.any():
@@ -51,7 +51,7 @@ def _push_rectifier(m: Affine, f: Activation) -> Answers:
 
 
 def pull_leaky(node: Facts, m: Affine) -> Answers:
-    """s f_a(x) = f_a(sx) for s >= 0, and f_{1/a}(s a x) where all s < 0 and a > 0."""
+    """S f_a(x) = f_a(sx) for s >= 0, and f_{1/a}(s a x) where all s < 0 and a > 0."""
     slope = float(node.attributes.get("alpha", 0.01))
     if not m.is_scale_only:
         return Blocked(Reason.NONLINEAR_NEIGHBOURS)
@@ -113,7 +113,7 @@ def push_abs(node: Facts, m: Affine, k: int) -> Answers:
 
 
 def pull_clip(node: Facts, m: Affine) -> Answers:
-    """s clip(x, lo, hi) + t = clip(sx + t, s lo + t, s hi + t); the bounds are scalars."""
+    """S clip(x, lo, hi) + t = clip(sx + t, s lo + t, s hi + t); the bounds are scalars."""
     return _clip(node, m, lambda bound: float((m.scale * bound + m.shift).reshape(())))
 
 
@@ -140,5 +140,3 @@ def _clip(node: Facts, m: Affine, moved: Callable[[Array], float]) -> Answers:
                 return Blocked(Reason.NONLINEAR_NEIGHBOURS)
             changes[slot] = Put(np.asarray(moved(bound.reshape(()))))
     return Passes({0: m}, changes, attributes)
-
-

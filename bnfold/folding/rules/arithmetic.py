@@ -7,8 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from bnfold.folding.affine import Affine, Array
-from bnfold.folding.answers import Absorbed, Answer, Answers, Blocked, Facts, Operand, Passes, Put
-from bnfold.folding.answers import trimmed
+from bnfold.folding.answers import (
+    Absorbed,
+    Answer,
+    Answers,
+    Blocked,
+    Facts,
+    Operand,
+    Passes,
+    Put,
+    trimmed,
+)
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules.broadcast import on_operand
 
@@ -72,7 +81,7 @@ def _pull_factor(node: Facts, m: Affine, x: int, k: int, factor: Array) -> Answe
 
 
 def _divided(shift: Array, divisor: Array) -> Array | None:
-    """shift / divisor with 0/0 = 0, or None where a nonzero shift meets a zero."""
+    """Shift / divisor with 0/0 = 0, or None where a nonzero shift meets a zero."""
     zero = divisor == 0
     if (zero & (shift != 0)).any():
         return None
@@ -99,7 +108,7 @@ def _pull_gate(node: Facts, m: Affine, slots: tuple[int, ...]) -> Answers:
 def push_mul(node: Facts, maps: Mapping[int, Affine]) -> Answers:
     """k(sx + t) = (sk)x + kt; a product of computed factors carries pure scales."""
     if len(maps) == 1:
-        (x, m), = maps.items()
+        ((x, m),) = maps.items()
         k = node.input(1 - x)
         if k.constant is not None:
             return _push_factor(node, m, x, _value(k))

@@ -33,7 +33,7 @@ def pull(node: Facts, m: Affine) -> Answers:
 
 
 def bias_after(bias: Array | None, m: Affine, outputs: int, slot: int) -> dict[int, Change]:
-    """b' = s b + t, or nothing where there is neither a bias nor a shift."""
+    """B' = s b + t, or nothing where there is neither a bias nor a shift."""
     if bias is None and m.is_scale_only:
         return {}
     scale, shift = m.scale.reshape(-1), m.shift.reshape(-1)

@@ -61,7 +61,7 @@ def push_concat(node: Facts, maps: Mapping[int, Affine]) -> Answers:
 
 
 def pull_max(node: Facts, m: Affine) -> Answers:
-    """s max(a, b) + t = max(sa + t, sb + t) for s >= 0; so for Min."""
+    """S max(a, b) + t = max(sa + t, sb + t) for s >= 0; so for Min."""
     if not m.nonnegative:
         return Blocked(Reason.NEGATIVE_SCALE)
     return _to_all(node, m, range(len(node.inputs)))

@@ -110,7 +110,9 @@ def _push_summed(other: Operand, m: Affine, k: int, rank: int) -> Answers:
     if m.is_scale_only:
         return Absorbed(changes)
     total = (other.constant.value() * shift).sum(axis=-2 if k == 0 else -1, keepdims=True)
-    onward = Affine.of(np.ones((1,) * rank), total.reshape((1,) * (rank - total.ndim) + total.shape))
+    onward = Affine.of(
+        np.ones((1,) * rank), total.reshape((1,) * (rank - total.ndim) + total.shape)
+    )
     return Passes({0: onward}, changes), Absorbed(changes, bias=onward.shift)
 
 

@@ -71,6 +71,6 @@ def push_instance(node: Facts, m: Affine, k: int) -> Answers:
 def folded_parameters(
     gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, var: np.ndarray, epsilon: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """s = gamma / sqrt(var + eps), t = beta - mean s.  Paper, Algorithm 2."""
+    """S = gamma / sqrt(var + eps), t = beta - mean s.  Paper, Algorithm 2."""
     scale = gamma / np.sqrt(var + epsilon)
     return scale, beta - mean * scale

@@ -43,7 +43,7 @@ def push_split(node: Facts, m: Affine, k: int) -> Answers:
     if k != 0:
         return Blocked(Reason.NONLINEAR_NEIGHBOURS)
     if axis not in m.axes:
-        return Passes({i: m for i in range(len(node.outputs))})
+        return Passes(dict.fromkeys(range(len(node.outputs)), m))
     lengths = _split_lengths(node, axis)
     if lengths is None or sum(lengths) != m.extent(axis):
         return Blocked(Reason.SHAPE_UNKNOWN)

@@ -111,7 +111,7 @@ def _behind(node: Facts, m: Affine, axes: list[int]) -> Affine | None:
 
 
 def pull_reduce_mean(node: Facts, m: Affine) -> Answers:
-    """s mean(x) + t = mean(sx + t)."""
+    """S mean(x) + t = mean(sx + t)."""
     axes = _axes(node)
     return Blocked(Reason.SHAPE_UNKNOWN) if axes is None else Passes({0: _before(node, m, axes)})
 
@@ -130,7 +130,7 @@ def _count(node: Facts, axes: list[int]) -> int | None:
 
 
 def pull_reduce_sum(node: Facts, m: Affine) -> Answers:
-    """s sum(x) + t = sum(sx + t/n) over n known elements."""
+    """S sum(x) + t = sum(sx + t/n) over n known elements."""
     axes = _axes(node)
     if axes is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
@@ -156,7 +156,7 @@ def push_reduce_sum(node: Facts, m: Affine, k: int) -> Answers:
 
 
 def pull_reduce_max(node: Facts, m: Affine) -> Answers:
-    """s max(x) + t = max(sx + t) for s >= 0; so for the minimum."""
+    """S max(x) + t = max(sx + t) for s >= 0; so for the minimum."""
     return pull_reduce_mean(node, m) if m.nonnegative else Blocked(Reason.NEGATIVE_SCALE)
 
 

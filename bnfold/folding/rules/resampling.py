@@ -183,7 +183,7 @@ def push_tile(node: Facts, m: Affine, k: int) -> Answers:
 
 
 def _block_labels(node: Facts, channels: int) -> np.ndarray | None:
-    """DepthToSpace: the output channel of each of its input channels; SpaceToDepth is its mirror."""
+    """DepthToSpace: the output channel of each input channel; SpaceToDepth is its mirror."""
     block = int(node.attributes["blocksize"]) ** 2
     if channels % block:
         return None

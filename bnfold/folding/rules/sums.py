@@ -11,8 +11,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bnfold.folding.affine import Affine, Array
-from bnfold.folding.answers import Absorbed, Answer, Answers, Blocked, Change, Facts, Passes, Put
-from bnfold.folding.answers import trimmed
+from bnfold.folding.answers import (
+    Absorbed,
+    Answer,
+    Answers,
+    Blocked,
+    Change,
+    Facts,
+    Passes,
+    Put,
+    trimmed,
+)
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules.broadcast import on_operand
 
@@ -30,7 +39,7 @@ def pull_sub(node: Facts, m: Affine) -> Answers:
 
 
 def pull_mean(node: Facts, m: Affine) -> Answers:
-    """s mean(x) + t = mean of the scaled ones, one of them shifted by n t."""
+    """S mean(x) + t = mean of the scaled ones, one of them shifted by n t."""
     return _pull(node, m, [1.0 / len(node.inputs)] * len(node.inputs))
 
 
@@ -114,7 +123,7 @@ def _push(node: Facts, maps: Mapping[int, Affine], weights: Weights) -> Answers:
 
 
 def _through_constants(node: Facts, m: Affine, weights: Weights, taker: int) -> Answers:
-    """out = s a + t + sum of w c: one constant swallows t, all are divided by s.
+    """Out = s a + t + sum of w c: one constant swallows t, all are divided by s.
 
     Where s = 0 the constant becomes 0 and all of t + w c goes on as the shift.
     """

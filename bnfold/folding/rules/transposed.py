@@ -82,4 +82,3 @@ def _answer_to_plane(node: Facts, weighted: Array) -> Array | None:
         for phase in product(*[range(s) for s in strides])
     ]
     return phases[0] if all((p == phases[0]).all() for p in phases) else None
-
