@@ -23,6 +23,7 @@ class TrainConfig:
     out: str | None = None  # the run folder; default runs/MODEL-DATA
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 0  # of torch on the CPU; 0 is torch's own choice
     epochs: int = 20
     steps: int = 0
     batch: int = 64
@@ -58,7 +59,8 @@ class TrainConfig:
 
 
 PRESETS: Mapping[str, TrainConfig] = {
-    "digits": TrainConfig(model="digits", data="digits", epochs=20, shift=1),
+    # one thread: its tensors are too small to share, and on a busy machine waiting costs 20 times
+    "digits": TrainConfig(model="digits", data="digits", epochs=20, shift=1, threads=1),
     "mnist": TrainConfig(
         model="resnet8", data="mnist", epochs=2, batch=128, shift=2, save_every=1, log_every=50
     ),
@@ -129,7 +131,9 @@ def validated(config: TrainConfig) -> TrainConfig:
         "decay_epochs must be positive": config.decay_epochs > 0,
         "label_smoothing must lie in [0, 1)": 0 <= config.label_smoothing < 1,
         "shift must not be negative": config.shift >= 0,
-        "steps and seed must not be negative": config.steps >= 0 and config.seed >= 0,
+        "steps, seed, threads must not be negative": min(
+            config.steps, config.seed, config.threads
+        ) >= 0,
         "calibration_batches, log_every, save_every, keep must be positive": min(
             config.calibration_batches, config.log_every, config.save_every, config.keep
         ) > 0,

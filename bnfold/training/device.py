@@ -37,6 +37,17 @@ def placed(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 @contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads of torch on the CPU (0: as many as now); as before afterwards."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count or before)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def memory_told(doing: str, batch: int) -> Iterator[None]:
     """Tell a GPU's lack of memory in one line.
 

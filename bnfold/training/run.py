@@ -24,7 +24,7 @@ from bnfold.training.calibration import Calibration, recalibrate
 from bnfold.training.config import TrainConfig, from_dict, validated
 from bnfold.training.data import Dataset
 from bnfold.training.data import load as load_data
-from bnfold.training.device import memory_told, placed, select
+from bnfold.training.device import memory_told, placed, select, threads
 from bnfold.training.lock import locked
 from bnfold.training.metrics import StepMetrics
 from bnfold.training.seeds import Purpose, number
@@ -36,8 +36,8 @@ Existing = Literal["refuse", "resume", "replace"]
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 # what may change when a run goes on; all else would make it another run (a data set may have moved)
 CHANGEABLE = frozenset(
-    {"out", "data", "device", "lr", "weight_decay", "precision", "estimator", "calibration_batches",
-     "log_every", "save_every", "keep"}
+    {"out", "data", "device", "threads", "lr", "weight_decay", "precision", "estimator",
+     "calibration_batches", "log_every", "save_every", "keep"}
 )  # fmt: skip
 
 
@@ -92,7 +92,8 @@ def train(
     data = load_data(config.data, binarize=config.binarize)
     folder = config.folder()
     _refuse_existing(folder, existing)
-    with locked(folder), deferred() as stop, memory_told("outside a step", config.batch):
+    guards = threads(config.threads), memory_told("outside a step", config.batch)
+    with locked(folder), deferred() as stop, guards[0], guards[1]:
         found = _prepare(folder, config, existing, data)
         training = _begin(config, data.to(device), found)
         _loop(training, folder, stop, on_step)

@@ -262,6 +262,14 @@ def test_calibrate_in_place_and_beside(tmp_path, estimator):
         calibrate(done.folder, out=tmp_path / "other")
 
 
+def test_threads_are_given_back(tmp_path):
+    before, seen = torch.get_num_threads(), []
+    wanted = config(tmp_path / "run", epochs=1, threads=before + 1)
+    train(wanted, on_step=lambda _: seen.append(torch.get_num_threads()))
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
+
+
 def test_bfloat16_keeps_statistics_in_float32(tmp_path):
     done = train(config(tmp_path / "run", epochs=1, precision="bfloat16"))
     assert all(t.dtype != torch.bfloat16 for t in done.model.state_dict().values())
