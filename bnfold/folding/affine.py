@@ -73,7 +73,8 @@ class Affine:
 
     def extent(self, axis: int) -> int:
         """Its length along an axis; 1 where it is constant."""
-        return max(self.scale.shape[axis], self.shift.shape[axis])
+        scale, shift = int(self.scale.shape[axis]), int(self.shift.shape[axis])
+        return max(scale, shift)
 
     @property
     def is_identity(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bnfold.folding.affine import Array
 from bnfold.folding.answers import Put, trimmed
+from bnfold.folding.certificate import Ledger, expected
 from bnfold.folding.masters import changed, in_range
 from bnfold.folding.plan import Plan, Step
 from bnfold.folding.spot import WIDE
@@ -49,18 +50,24 @@ def _elem_type(index: GraphIndex, node: Node, current: Constant | None) -> int:
     return known or next((t for t in others if t in WIDE), 0)
 
 
-def absorb(index: GraphIndex, plan: Plan) -> None:
-    """Change the constants and attributes of a plan's nodes, and add its biases."""
+def absorb(index: GraphIndex, plan: Plan, ledger: Ledger) -> None:
+    """Change the constants and attributes of a plan's nodes, and add its biases.
+
+    What every constant must come to is entered in the ledger while its source is still as it was.
+    """
     for step in plan.steps:
         for slot, change in step.changes.items():
             current = _current(index, step.node, slot)
             elem_type = _elem_type(index, step.node, current)
             constant = changed(current, change, elem_type)
             old = step.node.inputs[slot] if slot < len(step.node.inputs) else ""
-            index.set_input(step.node, slot, _named(index, step.node, old, slot, constant))
+            name = _named(index, step.node, old, slot, constant)
+            ledger[name] = expected(current, change)
+            index.set_input(step.node, slot, name)
         step.node.edited.update(step.attributes)
         if step.bias is not None:
-            _add_bias(index, step, step.bias)
+            name = _add_bias(index, step, step.bias)
+            ledger[name] = expected(None, Put(step.bias))
 
 
 def _named(index: GraphIndex, node: Node, old: str, slot: int, constant: Constant) -> str:
@@ -79,7 +86,7 @@ def _stem(node: Node, slot: int) -> str:
     return node.inputs[1] if len(node.inputs) > 1 and node.inputs[1] else node.outputs[0]
 
 
-def _add_bias(index: GraphIndex, step: Step, bias: Array) -> None:
+def _add_bias(index: GraphIndex, step: Step, bias: Array) -> str:
     """X W + b: a Gemm where the product is one of matrices, else an Add behind it."""
     node = step.node
     constant = _bias_constant(index, node, bias)
@@ -87,11 +94,12 @@ def _add_bias(index: GraphIndex, step: Step, bias: Array) -> None:
     if bias.ndim == 2:
         node.op_type = "Gemm"
         index.set_input(node, 2, name)
-        return
+        return name
     output = node.outputs[0]
     product = index.fresh(f"{output}_product")
     index.split_output(node, 0, product)
     index.insert_behind(node, "Add", [product, name], output)
+    return name
 
 
 def _bias_constant(index: GraphIndex, node: Node, bias: Array) -> Constant:

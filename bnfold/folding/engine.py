@@ -9,6 +9,7 @@ import onnx
 
 from bnfold.folding import apply
 from bnfold.folding.affine import Affine
+from bnfold.folding.certificate import Ledger, certify
 from bnfold.folding.plan import Plan, Refusal, Walls, more_telling, pulled, pushed
 from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Fold, FoldReport, Options, Outcome, Remaining
@@ -47,6 +48,7 @@ class Move:
 class _State:
     index: GraphIndex
     walls: Walls = field(default_factory=Walls)
+    ledger: Ledger = field(default_factory=dict)
     folded: list[Fold] = field(default_factory=list)
     refusals: dict[int, Refusal] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ def fold_in_place(model: onnx.ModelProto, options: Options) -> FoldReport:
         waiting = left + _biases_added(state.index, waiting)
     if state.folded:
         write_back(state.index)
+        certify(state.index, state.ledger)
     gone = [spot for spot in waiting if spot.node.key not in state.index.nodes]
     state.folded.extend(Fold(s.label, s.kind, "removed") for s in gone if s.kind == "batchnorm")
     waiting = [spot for spot in waiting if spot not in gone]
@@ -101,7 +104,7 @@ def _taken_out(state: _State, spot: Spot) -> bool:
     if node.proto is not None:
         state.folded.append(_record(spot, move))
     logger.debug("%s: %s", spot.label, move.outcome)
-    _carry_out(index, spot, move)
+    _carry_out(state, spot, move)
     return True
 
 
@@ -168,11 +171,11 @@ def _removal(index: GraphIndex, spot: Spot) -> Move | Refusal:
     return Move("removed")
 
 
-def _carry_out(index: GraphIndex, spot: Spot, move: Move) -> None:
-    node, slot = spot.node, spot.slot
+def _carry_out(state: _State, spot: Spot, move: Move) -> None:
+    index, node, slot = state.index, spot.node, spot.slot
     before, behind = node.inputs[slot], node.outputs[0]
     for plan in move.plans:
-        apply.absorb(index, plan)
+        apply.absorb(index, plan, state.ledger)
     if move.down is None and (move.up is not None or index.is_exposed(behind)):
         apply.lift_out(index, node, slot)
     else:

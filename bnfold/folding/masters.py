@@ -61,10 +61,10 @@ def in_range(current: Constant | None, change: Change, elem_type: int) -> bool:
     if isinstance(change, Put):
         return _holds(np.abs(change.value), info)
     assert current is not None
-    return _holds(_largest(current, change.by), info)
+    return _holds(largest(current, change.by), info)
 
 
-def _largest(current: Constant, by: Array) -> Array:
+def largest(current: Constant, by: Array) -> Array:
     """The largest magnitude under each factor: what decides over range, without the product."""
     axes = tuple(i for i, n in enumerate(by.shape) if n == 1)
     magnitude = np.abs(current.value()).max(axis=axes, keepdims=True, initial=0.0)

@@ -49,10 +49,12 @@ def _write_constants(index: GraphIndex, dead: set[str]) -> None:
     graph = index.model.graph
     places = {name: i for i, name in enumerate(t.name for t in graph.initializer) if name in dead}
     listed = index.model.ir_version < 4  # before IR 4, every initializer is an input too
-    for name, constant in index.made.items():
-        if not index.readers.get(name):
-            continue
-        place = places.pop(index.made_from[name], None)
+    read = {name: made for name, made in index.made.items() if index.readers.get(name)}
+    # a source is overwritten by the last constant that is made of it, never before another reads it
+    last = {index.made_from[name]: name for name in read}
+    for name, constant in read.items():
+        source = index.made_from[name]
+        place = places.pop(source, None) if last[source] == name else None
         target = graph.initializer.add() if place is None else graph.initializer[place]
         target.CopyFrom(rounded(constant, name))
         if listed:

@@ -1,0 +1,73 @@
+"""Is what was written what the plans meant? Asked of every constant before a file is written.
+
+A constant that was replaced is compared element by element with its float64 value. Of one that
+was scaled, the largest magnitude under every factor was taken from the source when the plan was
+made; the written tensor must have the same, so that a weight scaled twice, read after it was
+overwritten, or scaled along the wrong axis, cannot pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import TensorProto, numpy_helper
+
+from bnfold.errors import BnfoldError
+from bnfold.folding.affine import Array
+from bnfold.folding.answers import Change, Put
+from bnfold.folding.masters import largest
+from bnfold.graph.constants import WRITTEN_AS, Constant
+from bnfold.graph.index import GraphIndex
+
+# rounding once moves a value by half a unit in the last place, that is by u; the products before
+# it were made in float64, where a few more roundings are far below one u of float32
+ROUNDINGS: Mapping[int, float] = {TensorProto.FLOAT: 1.0 + 2.0**-20, TensorProto.DOUBLE: 16.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The value of a replaced constant, or the largest magnitudes of a scaled one."""
+
+    value: Array
+    reduced: bool
+
+
+Ledger = dict[str, Expected]
+
+
+def expected(current: Constant | None, change: Change) -> Expected:
+    """What a change must come to, reckoned from the constant as it stands before it."""
+    if isinstance(change, Put):
+        return Expected(np.asarray(change.value, np.float64), reduced=False)
+    assert current is not None
+    return Expected(largest(current, change.by), reduced=True)
+
+
+def certify(index: GraphIndex, ledger: Mapping[str, Expected]) -> None:
+    """Compare every constant that the fold wrote with the ledger.
+
+    Raises:
+        BnfoldError: one differs by more than its rounding, a bug of ours: nothing may be written.
+    """
+    for tensor in index.model.graph.initializer:
+        entry = ledger.get(tensor.name)
+        if entry is not None and not _holds(tensor, entry):
+            raise BnfoldError(
+                "a folded constant is not what its fold meant",
+                where=tensor.name,
+                hint="please report it with the model; nothing was written",
+            )
+
+
+def _holds(tensor: TensorProto, entry: Expected) -> bool:
+    written = numpy_helper.to_array(tensor)
+    if entry.reduced:
+        axes = tuple(i for i, n in enumerate(entry.value.shape) if n == 1)
+        written = np.abs(written).max(axis=axes, keepdims=True, initial=0.0)
+    want = entry.value.reshape(written.shape) if entry.value.size == written.size else entry.value
+    unit = float(np.finfo(WRITTEN_AS[tensor.data_type]).eps) / 2
+    error = np.abs(written.astype(np.float64) - want)
+    within = error <= ROUNDINGS[tensor.data_type] * unit * np.abs(want)
+    return bool(written.shape == want.shape and within.all())
