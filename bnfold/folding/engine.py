@@ -10,10 +10,11 @@ import onnx
 from bnfold.folding import apply
 from bnfold.folding.affine import Affine
 from bnfold.folding.certificate import Ledger, certify
-from bnfold.folding.plan import Plan, Refusal, Walls, more_telling, pulled, pushed
+from bnfold.folding.plan import Plan, pulled, pushed
 from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Fold, FoldReport, Options, Outcome, Remaining
 from bnfold.folding.spot import Spot, counts, map_of, nested_batch_norms, spots
+from bnfold.folding.walls import Refusal, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.write import write_back
 

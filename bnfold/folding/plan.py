@@ -11,13 +11,14 @@ import heapq
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from bnfold.folding.affine import Affine, Array
 from bnfold.folding.answers import Absorbed, Answer, Answers, Blocked, Change, Facts, Passes
 from bnfold.folding.facts import DEFAULT_DOMAINS, facts, sharpened, without_rule
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules import PULL, PULL_MANY, PUSH, PUSH_MANY, Maps
+from bnfold.folding.walls import Refusal, Row, Stop, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
 
 logger = logging.getLogger(__name__)
@@ -55,96 +56,6 @@ class Plan:
         return sum(s.bias is not None and s.bias.ndim != 2 for s in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why there is no plan, and the node in the way (None: the graph's border)."""
-
-    reason: Reason
-    blocker: str | None = None
-
-
-# the more a reason says about what stands in the way, the sooner it is the one reported
-_TELLING = (
-    Reason.NUMBER_RANGE,
-    Reason.WOULD_COST_MORE,
-    Reason.TRAINING_MODE,
-    Reason.NOT_YET,
-    Reason.OPERATOR_UNKNOWN,
-    Reason.PARAMETER_OVERRIDABLE,
-    Reason.NEGATIVE_SCALE,
-    Reason.PADDING_SHIFT,
-    Reason.SHAPE_UNKNOWN,
-    Reason.AXIS_MISMATCH,
-    Reason.VALUE_USED_ELSEWHERE,
-    Reason.NONLINEAR_NEIGHBOURS,
-)
-
-
-def more_telling(*refusals: Refusal) -> Refusal:
-    """The one to report: of equals the first."""
-
-    def rank(refusal: Refusal) -> int:
-        return _TELLING.index(refusal.reason) if refusal.reason in _TELLING else len(_TELLING)
-
-    return min(refusals, key=rank)
-
-
-class _Stop(Exception):
-    """Ends a walk."""
-
-    def __init__(self, reason: Reason, blocker: str | None) -> None:
-        super().__init__(reason)
-        self.refusal = Refusal(reason, blocker)
-
-
-# whatever map reaches these crosses whole or is blocked: none is absorbed, none vanishes
-_PLAIN = frozenset(
-    {
-        *("Identity", "Dropout", "Cast", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"),
-        *("Relu", "LeakyRelu", "Abs", "Neg", "AveragePool", "MaxPool", "GlobalAveragePool"),
-        *("GlobalMaxPool", "DepthToSpace", "SpaceToDepth"),
-    }
-)
-
-
-@dataclass(slots=True)
-class Walls:
-    """Tensors from which no map gets anywhere, kept so that long rows are walked once.
-
-    A row of plain nodes that ends at the graph's border or at an operator without a rule ends
-    there for every map; no fold changes that, for names never come to stand for other values.
-    """
-
-    up: dict[str, Refusal] = field(default_factory=dict)
-    down: dict[str, Refusal] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Row:
-    """The plain row that a walk has followed so far, and where the walls it meets are kept."""
-
-    walls: dict[str, Refusal]
-    names: list[str] = field(default_factory=list)
-    plain: bool = True
-
-    def enter(self, name: str) -> None:
-        """Go on to a tensor; a known wall ends the walk."""
-        if name in self.walls:
-            self.end(self.walls[name])
-        if self.plain:
-            self.names.append(name)
-
-    def passed(self, node: Node) -> None:
-        """A node is behind us; what is not plain may treat another map another way."""
-        self.plain = self.plain and node.op_type in _PLAIN
-
-    def end(self, refusal: Refusal) -> NoReturn:
-        """No map gets past here: a wall for all of the row, if it was plain so far."""
-        if self.plain:
-            self.walls.update(dict.fromkeys(self.names, refusal))
-        raise _Stop(refusal.reason, refusal.blocker)
-
-
 class _Choices:
     """One path through the alternatives: which one to take at the n-th fork."""
 
@@ -169,12 +80,12 @@ class _Choices:
 
 def pulled(index: GraphIndex, walls: Walls, spot: Node, slot: int, m: Affine) -> Plan | Refusal:
     """The cheapest plan that moves m up from a spot's input."""
-    return _cheapest(lambda choices: _walk_up(index, _Row(walls.up), spot, slot, m, choices))
+    return _cheapest(lambda choices: _walk_up(index, Row(walls.up), spot, slot, m, choices))
 
 
 def pushed(index: GraphIndex, walls: Walls, spot: Node, m: Affine) -> Plan | Refusal:
     """The cheapest plan that moves m down from a spot's output."""
-    return _cheapest(lambda choices: _walk_down(index, _Row(walls.down), spot, m, choices))
+    return _cheapest(lambda choices: _walk_down(index, Row(walls.down), spot, m, choices))
 
 
 def _cheapest(walk: Callable[[_Choices], Plan]) -> Plan | Refusal:
@@ -185,7 +96,7 @@ def _cheapest(walk: Callable[[_Choices], Plan]) -> Plan | Refusal:
         choices = _Choices(picks or [])
         try:
             plan = walk(choices)
-        except _Stop as stop:
+        except Stop as stop:
             refusal = stop.refusal if refusal is None else more_telling(refusal, stop.refusal)
         else:
             if best is None or plan.biases < best.biases:
@@ -235,7 +146,7 @@ def _push_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
 
 
 def _settle(
-    index: GraphIndex, row: _Row, node: Node, answers: Answers | None, choices: _Choices, plan: Plan
+    index: GraphIndex, row: Row, node: Node, answers: Answers | None, choices: _Choices, plan: Plan
 ) -> Mapping[int, Affine]:
     """Note in the plan what the node's answer changes; return where the map goes on."""
     if answers is None:
@@ -243,14 +154,14 @@ def _settle(
     row.passed(node)
     answer = choices.take(answers)
     if isinstance(answer, Blocked):
-        raise _Stop(sharpened(index, node, answer.reason), node.name)
+        raise Stop(sharpened(index, node, answer.reason), node.name)
     bias = answer.bias if isinstance(answer, Absorbed) else None
     if answer.changes or answer.attributes or bias is not None:
         plan.steps.append(Step(node, answer.changes, answer.attributes, bias))
     else:
         plan.crossed.append(node)
     if len(plan.steps) + len(plan.crossed) > MOST_NODES:
-        raise _Stop(Reason.NOT_YET, node.name)
+        raise Stop(Reason.NOT_YET, node.name)
     return answer.to if isinstance(answer, Passes) else {}
 
 
@@ -258,7 +169,7 @@ Asked = dict[str, dict[tuple[int, int], Affine]]  # of a tensor, by the edge tha
 
 
 def _walk_up(
-    index: GraphIndex, row: _Row, spot: Node, slot: int, m: Affine, choices: _Choices
+    index: GraphIndex, row: Row, spot: Node, slot: int, m: Affine, choices: _Choices
 ) -> Plan:
     plan = Plan()
     asked: Asked = {}
@@ -303,12 +214,12 @@ def _agreed(index: GraphIndex, name: str, asked: Asked) -> Affine | None:
         return None
     first = next(iter(edges.values()))
     if any(m != first for m in edges.values()):
-        raise _Stop(Reason.VALUE_USED_ELSEWHERE, name)
+        raise Stop(Reason.VALUE_USED_ELSEWHERE, name)
     if index.is_exposed(name):
-        raise _Stop(Reason.VALUE_USED_ELSEWHERE, name)
+        raise Stop(Reason.VALUE_USED_ELSEWHERE, name)
     for reader, slot in index.value_readers(name):
         if (reader.key, slot) not in edges and not _indifferent(index, reader, slot, first):
-            raise _Stop(Reason.VALUE_USED_ELSEWHERE, reader.name)
+            raise Stop(Reason.VALUE_USED_ELSEWHERE, reader.name)
     return first
 
 
@@ -320,7 +231,7 @@ def _indifferent(index: GraphIndex, reader: Node, slot: int, m: Affine) -> bool:
     return all(part.is_identity for part in answer.to.values())
 
 
-def _walk_down(index: GraphIndex, row: _Row, spot: Node, m: Affine, choices: _Choices) -> Plan:
+def _walk_down(index: GraphIndex, row: Row, spot: Node, m: Affine, choices: _Choices) -> Plan:
     plan = Plan()
     arrived: dict[int, dict[int, Affine]] = {}
     agenda: list[tuple[float, int]] = []
@@ -335,7 +246,7 @@ def _walk_down(index: GraphIndex, row: _Row, spot: Node, m: Affine, choices: _Ch
             arrived.setdefault(reader.key, {})[slot] = carried
 
     if index.is_exposed(spot.outputs[0]):  # the border of the graph: nothing stands there
-        raise _Stop(Reason.NONLINEAR_NEIGHBOURS, spot.outputs[0])
+        raise Stop(Reason.NONLINEAR_NEIGHBOURS, spot.outputs[0])
     hand(spot.outputs[0], m)
     while agenda:
         node = index.nodes[heapq.heappop(agenda)[1]]
