@@ -118,11 +118,21 @@ def gated(label: str, gate: Branch, *codes: str, op: str = "Mul", **norm: Any) -
     return case(net.out(y), *codes) if codes else either(net.out(y), exact=True)
 
 
-def where(label: str, **norm: Any) -> Case:
+def where(label: str, other: Branch, **norm: Any) -> Case:
+    """Where(mask, Conv, other): any scale and shift, into both."""
     net = Net(label)
     x, mask = net.input(("N", 3, 6, 6)), net.input(("N", 1, 6, 6), "mask", 9)
-    y = net.op("Where", mask, conv()(net, x), conv()(net, x))
+    y = net.op("Where", mask, conv()(net, x), other(net, x))
     return either(net.out(net.bn(y, 4, **norm)), exact=True)
+
+
+def pushed(label: str, op: str, other: Branch, **norm: Any) -> Case:
+    """BatchNorm -> op with a constant c -> Conv: c becomes (c - t) / s."""
+    net = Net(label)
+    y = net.bn(net.op("Sigmoid", net.input(("N", 4, 6, 6))), 4, **norm)
+    mask = [net.input(("N", 1, 6, 6), "mask", 9)] if op == "Where" else []
+    y = net.op(op, *mask, y, other(net, y))
+    return either(net.out(net.conv(y, 4, 5)), exact=True)
 
 
 def attention(
@@ -217,7 +227,14 @@ ROWS: list[Case] = [
     gated("Mul-itself-STAYS", conv(), *FOREIGN),
     gated("Div-by-branch-pure-scale", cosh, op="Div", shift=False),
     gated("Div-by-branch-STAYS", cosh, *FOREIGN, op="Div"),
-    where("Where-two-convs"),
+    where("Where-two-convs", conv()),
+    where("Where-constant", constant(1, 4, 1, 1)),
+    where("Where-scalar", constant()),
+    joined("constant-positive", "Max", [conv(), constant(4, 1, 1)], norm=POSITIVE, free=True),
+    joined("scalar-positive", "Min", [constant(1), conv()], norm=POSITIVE, free=True),
+    pushed("push-Max-constant", "Max", constant(4, 1, 1), **POSITIVE),
+    pushed("push-Min-scalar", "Min", constant(), **POSITIVE),
+    pushed("push-Where-constant", "Where", constant(1, 4, 1, 1)),
     attention("Softmax-rows", 2),
     attention("Softmax-rows-last", -1),
     attention("Softmax-rows-opset11", 2, opset=11),
