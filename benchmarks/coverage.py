@@ -124,7 +124,9 @@ def page(results: Sequence[Result], sources: dict[str, counting.Left], versions:
 BatchNormalization nodes left in each model (all scopes). `(+n)`: n constant Mul, Add, Sub or Div
 more than the source had. Every result was run beside its source in ONNX Runtime with graph
 optimisation off; **wrong** (with the relative rms difference), **fails** and **does not run** mean
-what they say, and count as nothing folded in the sum. `onnxruntime` is the graph that ONNX Runtime
+what they say, and count as nothing folded in the sum. bnfold runs with its defaults: where the
+weights are inputs that a caller may override (ultraface_rfb320) it leaves them alone unless
+`--freeze-inputs` is given. `onnxruntime` is the graph that ONNX Runtime
 makes for itself at level EXTENDED.
 
 {table(results, sources)}

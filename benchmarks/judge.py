@@ -52,14 +52,16 @@ def _session(path: str, level: str = "DISABLE_ALL") -> onnxruntime.InferenceSess
 
 
 def _feeds(session: Any, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    return {given.name: _array(given, rng) for given in session.get_inputs()}
+    inputs = session.get_inputs()
+    batch = inputs[0].shape[0] if inputs and inputs[0].shape else None
+    return {given.name: _array(given, batch, rng) for given in inputs}
 
 
-def _array(given: Any, rng: np.random.Generator) -> np.ndarray:
+def _array(given: Any, batch: Any, rng: np.random.Generator) -> np.ndarray:
     """Open sizes: 1 for the batch, else one that nets of images or of signals take."""
     open_size = SIZE_2D if len(given.shape) == 4 else SIZE_1D
     sizes = [
-        size if isinstance(size, int) and size > 0 else (open_size if axis else 1)
+        size if isinstance(size, int) and size > 0 else (open_size if axis and size != batch else 1)
         for axis, size in enumerate(given.shape)
     ]
     kind = given.type.removeprefix("tensor(").removesuffix(")")

@@ -200,9 +200,10 @@ def ill(model: onnx.ModelProto) -> onnx.ModelProto:
     rng = np.random.default_rng(0)
     for k, norm in enumerate(list(out.graph.node)):
         conv = makers.get(norm.input[0]) if norm.op_type == "BatchNormalization" else None
-        readers = [n for n in out.graph.node if norm.input[0] in n.input]
         names = [] if conv is None else [*norm.input[3:5], *conv.input[1:]]
-        if conv is None or conv.op_type != "Conv" or len(readers) > 1:
+        if conv is None or conv.op_type != "Conv":
+            continue
+        if sum(norm.input[0] in n.input for n in out.graph.node) > 1:
             continue
         if not all(name in known for name in names):
             continue
