@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,8 +97,7 @@ def quickstart(
 
     tell("train")
     config = replace(training.preset("digits"), out=str(folder), device=device, seed=seed)
-    with _one_thread():
-        run = training.train(config, existing="replace", on_step=on_step)
+    run = training.train(config, existing="replace", on_step=on_step)
     tell("export")
     onnxfile.write(exporting.export(run, seed=seed), original)
     tell("fold")
@@ -116,22 +114,6 @@ def quickstart(
     timed = bench([original, folded], batches=BATCHES, provider=provider, seed=seed, quick=True)
     seconds = time.perf_counter() - start
     return Tour(run, result.report, verdict, timed, accuracy, original, folded, provider, seconds)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Layers this small wait for each other's threads longer than they compute.
-
-    Measured on 2 shared cores: 15 s with one thread, 95 s with two.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _folded(path: Path) -> Any:
