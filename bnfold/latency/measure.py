@@ -77,14 +77,7 @@ def bench(
     if threads < 1 or not batches or min(batches) < 1 or (rounds is not None and rounds < 4):
         raise UsageError("threads and batches start at 1, rounds at 4")
     here = machine()
-    name = runtime.provider_name(provider)
-    runtime.level(optimization)
-    how = sessions.Setting(
-        provider=name,
-        provider_options=sessions.provider_options(name, provider_options),
-        optimization=optimization,
-        threads=threads,
-    )
+    how = _setting(provider, provider_options, optimization, threads)
     design = QUICK if quick else FULL
     design = replace(design, rounds=rounds or design.rounds)
     with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
@@ -93,7 +86,7 @@ def bench(
     return BenchReport(
         bnfold=version("bnfold"),
         machine=here,
-        provider=name,
+        provider=how.provider,
         provider_options=parts[0].read_back,
         optimization=optimization,
         threads=threads,
@@ -103,6 +96,19 @@ def bench(
         rows=tuple(row for part in parts for row in part.rows),
         controls=tuple(part.control for part in parts),
         comparisons=tuple(c for part in parts for c in part.comparisons),
+    )
+
+
+def _setting(
+    provider: str, options: Mapping[str, str] | None, optimization: str, threads: int
+) -> sessions.Setting:
+    name = runtime.provider_name(provider)
+    runtime.level(optimization)
+    return sessions.Setting(
+        provider=name,
+        provider_options=sessions.provider_options(name, options),
+        optimization=optimization,
+        threads=threads,
     )
 
 
