@@ -47,7 +47,8 @@ def _page(console: Console, report: DoctorReport) -> None:
     providers = [
         (p.name, "loads" if p.loads else text("no", "yellow"), p.detail) for p in report.providers
     ]
-    console.print(table(("provider", "", ""), providers))
+    if providers:
+        console.print(table(("provider", "", ""), providers))
     for gpu in report.gpus:
         console.print(text(f"GPU: {gpu.name}, {gpu.memory_mib} MiB, driver {gpu.driver or '?'}"))
     if not report.gpus:
