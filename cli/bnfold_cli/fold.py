@@ -12,6 +12,7 @@ import click
 import bnfold
 from bnfold.errors import CheckFailed, UsageError
 from bnfold.show import show
+from bnfold_cli.memory import keep_freed
 from bnfold_cli.options import json_option
 from bnfold_cli.session import current
 
@@ -89,6 +90,7 @@ def command(
 
 def run(model: str, options: bnfold.Options, request: Request) -> None:
     """Read, fold, check, write, answer."""
+    keep_freed()
     source = bnfold.onnxfile.read(model)
     for path in (request.target, request.report):
         if path is not None:

