@@ -116,10 +116,14 @@ def _best_move(state: _State, spot: Spot, m: Affine) -> Move | Refusal:
         return _removal(index, spot)
     found: list[Move] = []
     refusals: list[Refusal] = []
+    shared = False
     for outcome, up, down in _ways(m):
+        if shared and outcome == "split" and up is not None and up.is_scale_only:
+            continue  # the scale alone would meet the same readers
         up_plan = None if up is None else pulled(index, walls, node, slot, up)
         if isinstance(up_plan, Refusal):
             refusals.append(up_plan)
+            shared = shared or up_plan.reason is Reason.VALUE_USED_ELSEWHERE
             continue
         down_plan = None if down is None else pushed(index, walls, node, down)
         if isinstance(down_plan, Refusal):

@@ -24,6 +24,7 @@ from bnfold.graph.index import GraphIndex, Node
 logger = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 24  # of one search over the alternatives of all rules on its way
+_TAKES_PART = ("Gather", "Slice", "Split")  # what sees a part of a tensor alone
 MOST_NODES = 500  # of one walk: beyond, the search as a whole would not stay linear
 
 
@@ -225,6 +226,8 @@ def _agreed(index: GraphIndex, name: str, asked: Asked) -> Affine | None:
 
 def _indifferent(index: GraphIndex, reader: Node, slot: int, m: Affine) -> bool:
     """Whether a reader outside of the plan sees only what m leaves alone (another Slice)."""
+    if reader.op_type not in _TAKES_PART:
+        return False
     answer = _asked(_push_answer, index, reader, {slot: m})
     if not isinstance(answer, Passes) or answer.changes or answer.attributes:
         return False

@@ -54,8 +54,34 @@ def spots(index: GraphIndex) -> Iterator[Spot]:
             yield Spot(node, "batchnorm", 0)
         elif node.op_type in ARITHMETIC and len(node.inputs) == 2:
             constant = [index.is_constant(name) for name in node.inputs]
-            if constant[0] != constant[1] and not (node.op_type == "Div" and constant[0]):
-                yield Spot(node, "affine", 1 if constant[0] else 0)
+            if constant[0] == constant[1] or (node.op_type == "Div" and constant[0]):
+                continue
+            spot = Spot(node, "affine", 1 if constant[0] else 0)
+            if not _belongs_to_gelu(index, spot):
+                yield spot
+
+
+def _belongs_to_gelu(index: GraphIndex, spot: Spot) -> bool:
+    """0.5 * x * (1 + erf(x/sqrt 2)), in any order: runtimes know it only with its constants.
+
+    Folding the 0.5 away would save a node in the file and cost five at run time.
+    """
+    around = [index.producer_of(spot.node.inputs[spot.slot])]
+    around += [reader for reader, _ in index.value_readers(spot.node.outputs[0])]
+    products = [n for n in around if n is not None and n.op_type == "Mul"]
+    gates = [index.producer_of(name) for product in products for name in product.inputs]
+    return any(gate is not None and _is_gelu_gate(index, gate) for gate in gates)
+
+
+def _is_gelu_gate(index: GraphIndex, node: Node) -> bool:
+    """1 + erf(.) or 1 + tanh(.), perhaps already halved."""
+    if node.op_type == "Mul":
+        makers = [index.producer_of(name) for name in node.inputs]
+        return any(m is not None and m.op_type == "Add" and _is_gelu_gate(index, m) for m in makers)
+    makers = [index.producer_of(name) for name in node.inputs]
+    return node.op_type == "Add" and any(
+        m is not None and m.op_type in ("Erf", "Tanh") for m in makers
+    )
 
 
 def map_of(index: GraphIndex, spot: Spot) -> Affine | Reason:

@@ -137,12 +137,12 @@ def _push_factor(node: Facts, m: Affine, x: int, factor: Array) -> Answers:
     scaled = m.scale * factor
     merges = node.op_type == "Mul" or bool((scaled != 0).all())
     shift = np.asarray(m.shift * factor)
-    put = Put(_like(scaled if node.op_type == "Mul" else 1.0 / scaled, node.input(1 - x)))
-    if m.is_scale_only and merges:
-        return Absorbed({1 - x: put})
     whole = Passes({0: _affine(m.scale, shift, rank)})
     if not merges:
         return whole
+    put = Put(_like(scaled if node.op_type == "Mul" else 1.0 / scaled, node.input(1 - x)))
+    if m.is_scale_only:
+        return Absorbed({1 - x: put})
     return Passes({0: _affine(np.ones((1,) * rank), shift, rank)}, {1 - x: put}), whole
 
 
