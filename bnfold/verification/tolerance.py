@@ -12,8 +12,8 @@ from bnfold.verification.cases import Array
 from bnfold.verification.measures import UNIT, numeric, rms
 from bnfold.verification.verdict import Gate
 
-# of the output's rms, in units of its type's roundoff: four times the largest own error of a
-# network that was measured (docs/tolerance.md)
+# of the output's rms, in units of its type's roundoff: well above four times the largest own
+# error that was seen of a network (docs/tolerance.md)
 STATED_UNITS = 2048.0
 HALF_UNITS = 64.0
 
