@@ -1,0 +1,105 @@
+"""Mutation check of the rule tables: every rule with a planted fault must fail some row.
+
+    python -m tests.folding.mutants
+
+Three faults a rule: the shift is lost, the sign of the scale is lost, the map lies on another
+axis. Prints the mutants that no row notices; `EXEMPT` says why some cannot be noticed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from bnfold.folding import plan
+from bnfold.folding.affine import Affine
+from tests.folding.test_cases import CASES
+from tests.folding.verdict import assert_claim
+
+Fault = Callable[[Affine], Affine]
+TABLES = ("PULL", "PULL_MANY", "PUSH", "PUSH_MANY")
+SHORT_OF_TIME = 60.0  # seconds for the rows of one mutant
+
+
+def shift_lost(m: Affine) -> Affine:
+    return m.scale_part()
+
+
+def sign_lost(m: Affine) -> Affine:
+    return Affine.of(np.abs(m.scale), m.shift)
+
+
+def axis_moved(m: Affine) -> Affine:
+    return m.transposed([(axis + 1) % m.rank for axis in range(m.rank)])
+
+
+FAULTS: tuple[Fault, ...] = (shift_lost, sign_lost, axis_moved)
+
+# faults that change nothing
+EXEMPT: Mapping[tuple[str, str, str], str] = {
+    ("PULL", "Clip", "axis_moved"): "only a map without an axis crosses",
+    ("PUSH", "Clip", "axis_moved"): "only a map without an axis crosses",
+    ("PUSH", "Abs", "sign_lost"): "its own rule is to lose the sign",
+    ("PUSH", "InstanceNormalization", "shift_lost"): "its own rule is to lose the shift",
+}
+
+
+def faulty(rule: Any, fault: Fault) -> Any:
+    """The rule, asked about a map with a fault in it."""
+
+    def asked(node: Any, maps: Any, *slot: int) -> Any:
+        if isinstance(maps, Affine):
+            return rule(node, fault(maps), *slot)
+        return rule(node, {k: fault(m) for k, m in maps.items()})
+
+    return asked
+
+
+def mutants() -> Iterator[tuple[str, str, Fault]]:
+    for table in TABLES:
+        for op_type in getattr(plan, table):
+            yield from ((table, op_type, fault) for fault in FAULTS)
+
+
+def killed(table: str, op_type: str, fault: Fault) -> str | None:
+    """The first row that fails under a mutant, or None."""
+    rules: MutableMapping[str, Any] = dict(getattr(plan, table))
+    kept = getattr(plan, table)
+    rules[op_type] = faulty(rules[op_type], fault)
+    setattr(plan, table, rules)
+    started = time.monotonic()
+    try:
+        for row in CASES:
+            if time.monotonic() - started > SHORT_OF_TIME:
+                return None
+            if not any(node.op_type == op_type for node in row.model.graph.node):
+                continue
+            try:
+                assert_claim(row)
+            except Exception:  # an assertion, or a crash: either is noticed
+                return row.id
+    finally:
+        setattr(plan, table, kept)
+    return None
+
+
+def main() -> int:
+    count = 0
+    survivors = []
+    for table, op_type, fault in mutants():
+        count += 1
+        mutant = (table, op_type, fault.__name__)
+        by = killed(table, op_type, fault)
+        if by is None and mutant not in EXEMPT:
+            survivors.append(mutant)
+            print("SURVIVES", *mutant, flush=True)
+    print(f"{count} mutants, {len(survivors)} survive")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
