@@ -126,6 +126,16 @@ def _exactly_one(scale: Array) -> Array:
     return np.where(np.abs(scale - 1) <= 2.0**-25, 1.0, scale)
 
 
+def _alike_when_written(values: Array) -> Array:
+    """Length 1 along axes where float32 cannot tell the values apart: as a second fold sees it."""
+    written = values.astype(np.float32)
+    for axis, length in enumerate(values.shape):
+        first = (slice(None),) * axis + (slice(0, 1),)
+        if length > 1 and (written == written[first]).all():
+            written, values = written[first], values[first]
+    return values
+
+
 def _why_unknown(index: GraphIndex, node: Node) -> Reason:
     """Inference ended in front: at an operator that nobody knows, or for want of sizes."""
     producer = index.producer_of(node.inputs[0])
@@ -166,6 +176,8 @@ def _arithmetic(index: GraphIndex, spot: Spot) -> Affine | Reason:
     laid = value.reshape((1,) * (rank - value.ndim) + value.shape)
     if any(n != 1 and dim_from_right(x, axis, rank) != n for axis, n in enumerate(laid.shape)):
         return Reason.AXIS_MISMATCH
+    if constant.elem_type == TensorProto.FLOAT:
+        laid = _alike_when_written(laid)
     one, zero = np.ones((1,) * rank), np.zeros((1,) * rank)
     if node.op_type in ("Add", "Sub"):
         return _shifting(node.op_type, spot.slot, one, laid)
