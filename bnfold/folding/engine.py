@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import onnx
@@ -19,6 +20,7 @@ from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.write import write_back
 
 logger = logging.getLogger(__name__)
+Allowed = Callable[[Spot], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,22 @@ class _State:
     refusals: dict[int, Refusal] = field(default_factory=dict)
 
 
-def fold_in_place(model: onnx.ModelProto, options: Options) -> FoldReport:
-    """Fold a model that the caller owns; where nothing folds, it stays as it was."""
+def everywhere(_: Spot) -> bool:
+    """Every spot may be folded."""
+    return True
+
+
+def fold_in_place(
+    model: onnx.ModelProto, options: Options, allowed: Allowed = everywhere
+) -> FoldReport:
+    """Fold a model that the caller owns; where nothing folds, it stays as it was.
+
+    Spots that are not `allowed` stay where they stand and are not reported: their label is how
+    a report calls them, so a part of a fold can be done again.
+    """
     before = counts(model)
     state = _State(GraphIndex(model, overridable(model, options)))
-    waiting = list(spots(state.index))
+    waiting = [spot for spot in spots(state.index) if allowed(spot)]
     progress = True
     while progress and waiting:
         left = [spot for spot in waiting if not _taken_out(state, spot)]
