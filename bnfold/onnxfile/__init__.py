@@ -1,6 +1,7 @@
 """Read and write model files: containment, checks, external data, atomic output, provenance."""
 
 from bnfold.onnxfile.atomic import check_writable, replacing, same_file, write_text
+from bnfold.onnxfile.folders import check_folder, replacing_folder
 from bnfold.onnxfile.provenance import provenance, sha256_of, stamp
 from bnfold.onnxfile.reader import ModelFile, parse, read
 from bnfold.onnxfile.validator import validate
@@ -8,12 +9,14 @@ from bnfold.onnxfile.writer import copy, write
 
 __all__ = [
     "ModelFile",
+    "check_folder",
     "check_writable",
     "copy",
     "parse",
     "provenance",
     "read",
     "replacing",
+    "replacing_folder",
     "same_file",
     "sha256_of",
     "stamp",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
+import shutil
 import stat
 import tempfile
 import time
@@ -36,7 +38,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     where = show(os.fspath(path), 300)
     try:
-        old = _stat(path)
+        old = status(path)
         if old and stat.S_ISDIR(old.st_mode):
             raise UsageError("this is a folder, where a file is to be written", where=where)
         if old and not stat.S_ISREG(old.st_mode):  # /dev/null, a pipe: nothing to replace
@@ -45,7 +47,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         else:
             yield from _through_temporary(Path(os.path.realpath(path)), old)
     except OSError as error:
-        raise _unwritable(error, where) from error
+        raise unwritable(error, where) from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -67,7 +69,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """
     where = show(os.fspath(path), 300)
     try:
-        old = _stat(path)
+        old = status(path)
         if old and stat.S_ISDIR(old.st_mode):
             raise UsageError("this is a folder, where a file is to be written", where=where)
         if old and not stat.S_ISREG(old.st_mode):
@@ -79,7 +81,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         if not os.access(target.parent, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "the folder cannot be written")
     except OSError as error:
-        raise _unwritable(error, where) from error
+        raise unwritable(error, where) from error
 
 
 def same_file(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
@@ -91,22 +93,20 @@ def same_file(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
 
 def _through_temporary(target: Path, old: os.stat_result | None) -> Iterator[BinaryIO]:
     _check_right(target, old)
-    _sweep(target)
-    handle, temporary = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".tmp"
-    )
+    sweep(target)
+    handle, temporary = tempfile.mkstemp(".tmp", prefix_of(target), target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode) if old else 0o666 & ~_umask())
+            os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode) if old else 0o666 & ~umask())
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _check_right(target: Path, old: os.stat_result | None) -> None:
@@ -115,19 +115,29 @@ def _check_right(target: Path, old: os.stat_result | None) -> None:
         raise PermissionError(errno.EACCES, "the file is write-protected")
 
 
-def _sweep(target: Path) -> None:
-    """Remove what a killed run left a day ago."""
+def prefix_of(target: Path) -> str:
+    """How the temporary names for `target` begin; cut, since a name ends at 255 bytes."""
+    stem = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+    return f".{stem}."
+
+
+def sweep(target: Path) -> None:
+    """Remove what killed runs left for `target` more than a day ago, files and folders."""
+    left = re.compile(re.escape(prefix_of(target)) + r"[a-z0-9_]{8}\.tmp")  # as mkstemp names them
     try:
         for entry in os.scandir(target.parent):
-            ours = entry.name.startswith(f".{target.name[:100]}.") and entry.name.endswith(".tmp")
-            if ours and time.time() - entry.stat(follow_symlinks=False).st_mtime > _A_DAY:
-                os.unlink(entry.path)
+            if not left.fullmatch(entry.name):
+                continue
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _A_DAY:
+                folder = entry.is_dir(follow_symlinks=False)
+                shutil.rmtree(entry.path) if folder else os.unlink(entry.path)
                 logger.warning("removed %s, left by an interrupted run", show(entry.path, 300))
     except OSError as error:
         logger.debug("no sweep: %s", error)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to the disk."""
     with suppress(OSError):  # some file systems have no fsync for folders
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -136,20 +146,23 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _stat(path: str | os.PathLike[str]) -> os.stat_result | None:
+def status(path: str | os.PathLike[str]) -> os.stat_result | None:
+    """What stands at `path`, links followed; None where nothing does."""
     try:
         return os.stat(path)
     except FileNotFoundError:
         return None
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The bits that new files go without."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
-def _unwritable(error: OSError, where: str) -> DataError:
+def unwritable(error: OSError, where: str) -> DataError:
+    """What the system refused, as an error with a hint."""
     hint = "make room, or choose another folder with -o" if error.errno in _FULL else None
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         hint = "make the folder first"

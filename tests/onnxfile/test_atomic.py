@@ -113,12 +113,12 @@ def test_a_device_is_written_through() -> None:
 
 
 def test_old_leftovers_go(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    stale, fresh = tmp_path / ".f.abc.tmp", tmp_path / ".f.def.tmp"
+    stale, fresh = tmp_path / ".f.abcdefgh.tmp", tmp_path / ".f.ijklmnop.tmp"
     for path in (stale, fresh):
         path.write_text("half")
     os.utime(stale, (time.time() - 2 * 86_400,) * 2)
     onnxfile.write_text(tmp_path / "f", "new")
-    assert contents(tmp_path) == {"f": b"new", ".f.def.tmp": b"half"}
+    assert contents(tmp_path) == {"f": b"new", ".f.ijklmnop.tmp": b"half"}
     assert "interrupted" in caplog.text
 
 
