@@ -139,8 +139,8 @@ def _exchange(a: Path, b: Path) -> None:
 
 
 def _put_in_two_steps(fresh: Path, target: Path) -> None:
-    """For file systems that cannot exchange (NFS): between the two renames the name is free."""
-    aside = fresh.with_suffix(".old")
+    """For file systems without an exchange (NFS): for a moment the old one is `.NAME.old`."""
+    aside = target.with_name(f".{target.name}.old")
     os.rename(target, aside)
     try:
         os.rename(fresh, target)

@@ -24,7 +24,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from bnfold.errors import DataError, UsageError
-from bnfold.onnxfile import replacing, write_text
+from bnfold.onnxfile import replacing_folder, write_text
 from bnfold.training.networks import build
 
 SCHEMA = "bnfold.checkpoint/1"
@@ -215,25 +215,12 @@ def prune(root: Path, keep: int) -> None:
 
 
 def _write_folder(target: Path, files: Mapping[str, bytes], manifest: str) -> Path:
-    """All files into a hidden folder, then the renames; leftovers of a crash are swept first."""
-    fresh, aside = target.parent / f".{target.name}.new", target.parent / f".{target.name}.old"
+    """All files and the manifest, which marks the folder as one of ours."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in (fresh, aside):
-        if target.is_dir() or leftover == fresh:
-            shutil.rmtree(leftover, ignore_errors=True)
-    fresh.mkdir()
-    try:
+    with replacing_folder(target, mark=MANIFEST) as fresh:
         for name, data in files.items():
-            with replacing(fresh / name) as file:
-                file.write(data)
+            (fresh / name).write_bytes(data)
         write_text(fresh / MANIFEST, manifest)
-        if target.is_dir():
-            target.rename(aside)
-        fresh.rename(target)
-    except BaseException:  # a second signal too
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
     return target
 
 
