@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,6 @@ FLOOR_ULPS = 4.0  # below this many u of the output, the original's own error co
 LEAST_CASES = 5
 _LEAST_JITTER = 0.25  # u of the output: what counts as rounding where jitter does less
 _BLIND = 1e-3  # u of the output: jitter that moves it less shows nothing
-_QUIET = 1e-3  # an input whose output is this much smaller than another's is not blown up
 
 
 @dataclass(slots=True)
@@ -29,17 +27,20 @@ class _Track:
 
     departure: Pool = field(default_factory=Pool)
     jitter: Pool = field(default_factory=Pool)
-    loudest: float = 0.0
-    seen: float = 0.0
     differing: float = 0.0
     flipped: float = 0.0
     problem: str = ""
 
-    def scale(self, truth: Array) -> float:
-        """The input's output rms, or a thousandth of the loudest one's."""
-        size = rms(truth)
-        self.loudest = max(self.loudest, size)
-        return max(size, _QUIET * self.loudest) or 1.0
+    def ratio(self, unit: float) -> float:
+        """Departure over jitter."""
+        loudest, least = self.departure.loudest, _LEAST_JITTER * unit
+        return self.departure.value(loudest) / (self.jitter.value(loudest, least) or least)
+
+    def is_blind(self, unit: float) -> bool:
+        """Whether jitter of all weights moves it on no input."""
+        return bool(self.jitter.rows) and all(
+            effect < _BLIND * unit for effect in self.jitter.relative(self.departure.loudest)
+        )
 
 
 class Float64Gate:
@@ -62,7 +63,7 @@ class Float64Gate:
             if a.dtype.kind != "f":
                 self._whole(track, a, b, moved)
                 continue
-            self._real(track, self._units[k], (a, b, moved))
+            self._real(track, a, b, moved)
 
     def _whole(self, track: _Track, a: Array, b: Array, moved: Array | None) -> None:
         """Integers, booleans, strings: the share that differs."""
@@ -71,17 +72,14 @@ class Float64Gate:
         if moved is not None and moved.shape == a.shape and a.size:
             track.flipped = max(track.flipped, float(np.mean(a != moved)))
 
-    def _real(self, track: _Track, unit: float, values: tuple[Any, ...]) -> None:
-        a, b, moved = values
-        scale = track.scale(a)
+    def _real(self, track: _Track, a: Array, b: Array, moved: Array | None) -> None:
         if not np.isfinite(b).all() and np.isfinite(a).all():
             track.problem = "holds NaN or Inf where the original does not"
             return
-        track.departure.add(rms(b - a), scale)
+        size = rms(a)
+        track.departure.add(rms(b - a), size)
         if moved is not None and moved.shape == a.shape and np.isfinite(moved).all():
-            effect = rms(moved - a)
-            track.seen = max(track.seen, effect / scale / unit)
-            track.jitter.add(max(effect, _LEAST_JITTER * unit * scale), scale)
+            track.jitter.add(rms(moved - a), size)
 
     def ratios(self) -> list[float]:
         """Departure over jitter, per watched tensor."""
@@ -89,9 +87,8 @@ class Float64Gate:
         for track, unit in zip(self._tracks, self._units, strict=True):
             if track.problem:
                 found.append(float("inf"))
-            elif track.departure.count:
-                least = track.jitter.value or _LEAST_JITTER * unit
-                found.append(track.departure.value / least)
+            elif track.departure.rows:
+                found.append(track.ratio(unit))
             else:
                 allowed = max(JITTER_LIMIT * track.flipped, 1e-3)
                 found.append(JITTER_LIMIT * track.differing / allowed)
@@ -101,8 +98,8 @@ class Float64Gate:
         """Float tensors that jitter of all weights does not move: they prove nothing."""
         return [
             pair
-            for pair, track in zip(self._pairs, self._tracks, strict=True)
-            if track.jitter.count and track.seen < _BLIND
+            for pair, track, unit in zip(self._pairs, self._tracks, self._units, strict=True)
+            if track.is_blind(unit)
         ]
 
     def gate(self) -> Gate:
@@ -127,7 +124,7 @@ class Float64Gate:
             what = f"{show(pair.original)}, before the output {show(pair.behind)},"
         if track.problem:
             sentence = f"{what} {track.problem}"
-        elif not track.departure.count:
+        elif not track.departure.rows:
             sentence = f"in float64 {what} differs in {track.differing:.2%} of its values"
         else:
             sentence = (
@@ -142,32 +139,26 @@ class RuntimeGate:
 
     def __init__(self, units: Mapping[str, float]) -> None:
         self._units = units
-        self._own: dict[str, Pool] = {}
         self._pools: dict[str, dict[str, Pool]] = {}
-        self._loudest: dict[str, float] = {}
         self.cases = 0
 
     def add(self, truth: Mapping[str, Array], runs: Mapping[str, Mapping[str, Array]]) -> None:
         """One input: what each run ("original none", "candidate all", ...) gave."""
         self.cases += 1
         for name, exact in truth.items():
-            if exact.dtype.kind != "f":
-                continue
-            size = rms(exact)
-            self._loudest[name] = max(self._loudest.get(name, 0.0), size)
-            scale = max(size, _QUIET * self._loudest[name]) or 1.0
-            floor = FLOOR_ULPS * self._units.get(name, UNIT[1]) * scale
-            for run, outputs in runs.items():
-                error = _error(outputs[name], exact)
-                self._pools.setdefault(run, {}).setdefault(name, Pool()).add(error, scale)
-                if run == "original none":
-                    self._own.setdefault(name, Pool()).add(max(error, floor), scale)
+            if exact.dtype.kind == "f":
+                size = rms(exact)
+                for run, outputs in runs.items():
+                    pool = self._pools.setdefault(run, {}).setdefault(name, Pool())
+                    pool.add(_error(outputs[name], exact), size)
 
     def ratio(self, run: str) -> tuple[float, str]:
         """The worst output's ratio, and its name."""
         worst, where = 0.0, ""
         for name, pool in self._pools.get(run, {}).items():
-            value = pool.value / self._own[name].value
+            floor = FLOOR_ULPS * self._units.get(name, UNIT[1])
+            own = self._pools["original none"][name].value(pool.loudest, floor)
+            value = pool.value(pool.loudest) / own
             if not value <= worst:  # so written that NaN counts
                 worst, where = value, name
         return worst, where

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -117,10 +118,7 @@ class Trial:
         deciding = [gate for gate in self.gates if gate.decides and gate.ok is not None]
         failed = [gate for gate in deciding if not gate.ok]
         proven = not (blind and len(blind) == len(self.pair[0].outputs))
-        bins: dict[float, int] = {}
-        for comparison in self.comparisons.values():
-            for edge, count in comparison.bins.items():
-                bins[edge] = bins.get(edge, 0) + count
+        bins = sum((one.bins() for one in self.comparisons.values()), Counter[float]())
         return Verdict(
             ok=not failed and proven,
             sentence=_sentence(failed, deciding, proven=proven),
