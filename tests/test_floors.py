@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"errors", "show", "extras"}
+BASE = {"errors", "show", "extras", "child"}
 FILES = BASE | {"onnxfile"}
 FOLDING = FILES | {"ops64", "graph", "folding", "merging"}
 JUDGING = FOLDING | {"verification", "latency"}
@@ -21,6 +21,7 @@ ALLOWED = {
     "errors": set(),
     "show": set(),
     "extras": {"errors"},
+    "child": set(),
     "onnxfile": BASE,
     "ops64": BASE,
     "graph": FILES | {"ops64"},
@@ -53,7 +54,7 @@ AT_THE_TOP = {
     "torchvision": set(),
     "timm": set(),
 }
-LIGHT = {"errors", "show", "extras", "bnfold", "bnfold_cli"}  # neither numpy nor onnx
+LIGHT = {"errors", "show", "extras", "child", "bnfold", "bnfold_cli"}  # neither numpy nor onnx
 MODULES = [
     *sorted((ROOT / "bnfold").rglob("*.py")),
     *sorted((ROOT / "cli" / "bnfold_cli").rglob("*.py")),

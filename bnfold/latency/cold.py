@@ -5,6 +5,7 @@ It is the gate as well: what crashes ONNX Runtime ends a child, not the caller.
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import sys
@@ -12,10 +13,9 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any
 
+from bnfold import child
 from bnfold.errors import BnfoldError, EnvironmentLacks, ModelError
-from bnfold.latency import child, runtime, sessions
-
-_TIMEOUT_S = 900.0
+from bnfold.latency import runtime, sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,14 @@ class Cold:
 
 
 def cold(
-    path: str, label: str, how: sessions.Setting, feeds: list[tuple[str, int, list[int]]], seed: int
+    path: str,
+    label: str,
+    how: sessions.Setting,
+    feeds: list[tuple[str, int, list[int]]],
+    seed: int,
+    timeout_s: float = child.SECONDS,
 ) -> Cold:
-    """Loads the model in a fresh process and runs it twice.
+    """Loads the model in a fresh process under limits and runs it twice, in `timeout_s` together.
 
     Raises:
         ModelError: ONNX Runtime does not load or does not run it.
@@ -43,7 +48,14 @@ def cold(
     """
     asked = {"path": path, "how": how.to_dict(), "feeds": feeds, "seed": seed}
     try:
-        told = child.ask("bnfold.latency.cold", asked, timeout_s=_TIMEOUT_S)
+        memory = child.room_for(os.stat(path).st_size) if how.on_cpu else None
+        told = child.ask("bnfold.latency.cold", asked, seconds=timeout_s, memory=memory)
+    except child.TooSlow as failed:
+        raise ModelError(
+            f"ONNX Runtime fails on it: {failed}",
+            where=label,
+            hint="--timeout SECONDS, if the model is that slow",
+        ) from None
     except child.ChildFailed as failed:
         raise ModelError(f"ONNX Runtime fails on it: {failed}", where=label) from None
     if "lacks" in told:

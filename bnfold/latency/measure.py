@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bnfold import child
 from bnfold.errors import UsageError
 from bnfold.latency import estimate, inputs, runtime, sessions
 from bnfold.latency.cold import Cold, cold
@@ -35,6 +36,7 @@ class _Bench:
     how: sessions.Setting
     design: Design
     seed: int
+    timeout_s: float
 
 
 def bench(
@@ -49,6 +51,7 @@ def bench(
     rounds: int | None = None,
     seed: int = 0,
     quick: bool = False,
+    timeout_s: float = child.SECONDS,
 ) -> BenchReport:
     """Times `models` side by side, the first against each other one.
 
@@ -68,6 +71,7 @@ def bench(
         rounds: How many; 40, or 20 with `quick`.
         seed: Of the inputs, the order of runs and the bootstrap.
         quick: Half the rounds and a few seconds a batch: indicative.
+        timeout_s: The most that loading a model and its first two runs may take.
 
     Raises:
         UsageError: a missing file, a size that must be given, or an unknown option.
@@ -82,7 +86,7 @@ def bench(
     design = replace(design, rounds=rounds or design.rounds)
     with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
         rows = _with_ablation(subjects(models, Path(folder)), optimization)
-        parts = [_one_batch(rows, _Bench(b, shapes, how, design, seed)) for b in batches]
+        parts = [_one_batch(rows, _Bench(b, shapes, how, design, seed, timeout_s)) for b in batches]
     return BenchReport(
         bnfold=version("bnfold"),
         machine=here,
@@ -134,7 +138,7 @@ def _one_batch(found: tuple[Subject, ...], bench: _Bench) -> _Part:
     feeds = [_feeds(s, size) for s, size in zip(found, sizes, strict=True)]
     hows = [_how(s, size, bench.how) for s, size in zip(found, sizes, strict=True)]
     colds = [
-        cold(str(s.path), s.label, how, feed, bench.seed)
+        cold(str(s.path), s.label, how, feed, bench.seed, bench.timeout_s)
         for s, how, feed in zip(found, hows, feeds, strict=True)
     ]
     makers = [

@@ -10,7 +10,8 @@ import base64
 import re
 from dataclasses import dataclass
 
-from bnfold.latency import child, runtime
+from bnfold import child
+from bnfold.latency import runtime
 
 _TIMEOUT_S = 120.0
 
@@ -35,7 +36,7 @@ def probe(name: str) -> Provider:
         return Provider(name, loads=False, detail=f"not in this build of ONNX Runtime {_version()}")
     asked = {"provider": name, "model": base64.b64encode(_tiny_model()).decode()}
     try:
-        told = child.ask("bnfold.latency.probe", asked, timeout_s=_TIMEOUT_S)
+        told = child.ask("bnfold.latency.probe", asked, seconds=_TIMEOUT_S)
     except child.ChildFailed as failed:
         return Provider(name, loads=False, detail=str(failed))
     if told["providers"][:1] == [name]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bnfold import child
 from bnfold.errors import UsageError
 from bnfold.verification import layers as layer_walk
 from bnfold.verification.brought import MAX_BYTES, Brought, brought
@@ -35,6 +36,7 @@ def verify(
     layers: bool = False,
     metric: Metric | None = None,
     max_bytes: int = MAX_BYTES,
+    timeout_s: float = child.SECONDS,
     progress: Progress | None = None,
 ) -> Verdict:
     """Is `b` the same function as `a`, up to rounding?
@@ -52,6 +54,7 @@ def verify(
         layers: compare all tensors that both models name alike.
         metric: called with each model's `run(feeds) -> outputs`; its number is shown for both.
         max_bytes: the most that files of inputs may hold.
+        timeout_s: the most that ONNX Runtime may take to load a model or to run it once.
         progress: called with steps done, steps in all, and what is done now.
 
     Raises:
@@ -67,7 +70,7 @@ def verify(
         given = None if inputs is None else brought(inputs, pair[0].inputs, max_bytes)
         cases = given or generated(pair[0].inputs, _batches(batches), shapes, seed)
         told = progress or (lambda done, of, what: None)
-        with Runtime(provider) as runtime:
+        with Runtime(provider, timeout_s=timeout_s) as runtime:
             trial = Trial(pair, cases, runtime, Tolerance(rtol, atol), seed, told)
             trial.run()
             numbers = None if metric is None else _metric(metric, runtime, pair)

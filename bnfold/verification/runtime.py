@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from bnfold import child
 from bnfold.errors import BnfoldError, DataError, EnvironmentLacks, ModelError, UsageError
 from bnfold.show import show
 from bnfold.verification import frames
@@ -23,15 +22,20 @@ Level = Literal["none", "all"]
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INSTALL = 'pip install "bnfold[gpu]", or "bnfold[cpu]" on a machine without CUDA'
 MEND = f"pip uninstall -y onnxruntime onnxruntime-gpu, then {INSTALL}"
-_ROOT = str(Path(__file__).resolve().parents[2])
-TIMEOUT_S = 900.0
 
 
 class Runtime:
     """The child, started at the first question. Use as a context manager."""
 
-    def __init__(self, provider: str = "cpu", *, threads: int = 0, tf32: bool = False) -> None:
-        """`provider` is `cpu` or `cuda`; 0 threads: all cores.
+    def __init__(
+        self,
+        provider: str = "cpu",
+        *,
+        threads: int = 0,
+        tf32: bool = False,
+        timeout_s: float = child.SECONDS,
+    ) -> None:
+        """`provider` is `cpu` or `cuda`; 0 threads: all cores; `timeout_s` for one load or run.
 
         Raises:
             UsageError: an unknown provider.
@@ -45,6 +49,7 @@ class Runtime:
         self.nodes: dict[str, dict[str, int]] = {}
         self._threads = threads or len(_cpus())
         self._tf32 = int(tf32)
+        self._timeout_s = timeout_s
         self._child: subprocess.Popen[bytes] | None = None
         self._loaded: dict[str, Subject] = {}
 
@@ -108,29 +113,35 @@ class Runtime:
 
     def close(self) -> None:
         """End the child."""
-        child, self._child = self._child, None
+        process, self._child = self._child, None
         self._loaded = {}
-        if child is not None:
-            for pipe in (child.stdin, child.stdout):
+        if process is not None:
+            for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
-            child.kill()
-            child.wait()
+            process.kill()
+            process.wait()
 
     def _ask(
         self, question: Mapping[str, Any], arrays: Mapping[str, Array], subject: Subject
     ) -> tuple[dict[str, Any], dict[str, Array]]:
-        child = self._started(subject)
-        assert child.stdin is not None
-        assert child.stdout is not None
-        timer = threading.Timer(TIMEOUT_S, child.kill)
+        process = self._started(subject)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self._timeout_s, end)
         timer.start()
         try:
-            frames.send(child.stdin, question, arrays)
-            reply, outputs = frames.receive(child.stdout)
+            frames.send(process.stdin, question, arrays)
+            reply, outputs = frames.receive(process.stdout)
         except (OSError, EOFError, ValueError) as cause:
-            raise self._died(child, subject) from cause
+            raise self._died(process, subject, late) from cause
         finally:
             timer.cancel()
         if "failed" in reply:
@@ -139,23 +150,30 @@ class Runtime:
 
     def _started(self, subject: Subject) -> subprocess.Popen[bytes]:
         if self._child is None:
-            path = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
-            limit = max(16 << 30, 8 * subject.path.stat().st_size)
-            extra = {"BNFOLD_WORKER_BYTES": str(limit)} if self.provider == PROVIDERS["cpu"] else {}
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "bnfold.verification.worker"],
+            on_cpu = self.provider == PROVIDERS["cpu"]
+            self._child = child.spawn(
+                "bnfold.verification.worker",
+                memory=child.room_for(subject.path.stat().st_size) if on_cpu else None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path, **extra},
             )
         return self._child
 
-    def _died(self, child: subprocess.Popen[bytes], subject: Subject) -> BnfoldError:
-        status = child.wait()
+    def _died(
+        self, process: subprocess.Popen[bytes], subject: Subject, late: threading.Event
+    ) -> BnfoldError:
+        status = process.wait()
         self.close()
-        how = f"signal {-status}" if status < 0 else f"status {status}"
-        return ModelError(f"ONNX Runtime ended with {how} on this model", where=subject.label)
+        if late.is_set():
+            return ModelError(
+                f"ONNX Runtime gives no answer within {self._timeout_s:.0f} s",
+                where=subject.label,
+                hint="--timeout SECONDS, if the model is that slow",
+            )
+        return ModelError(
+            f"ONNX Runtime ended with {child.ending(status)} on this model", where=subject.label
+        )
 
 
 def _failure(reply: Mapping[str, Any], subject: Subject, verb: str, provider: str) -> BnfoldError:

@@ -1,4 +1,4 @@
-"""The child that holds ONNX Runtime's sessions: `python -m bnfold.verification.worker`.
+"""The child that holds ONNX Runtime's sessions; `runtime.py` starts it under limits.
 
 What crashes, prints or eats memory while a foreign file is loaded does so here.
 """
@@ -79,14 +79,6 @@ def _behind(provider: str) -> list[str]:
     return [] if provider == "CPUExecutionProvider" else ["CPUExecutionProvider"]
 
 
-def _limit(max_bytes: int) -> None:
-    """Address space: on the CPU only, since CUDA maps far more than it uses."""
-    if max_bytes and sys.platform == "linux":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
-
-
 def _answer(
     sessions: _Sessions, header: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> tuple[Any, Any]:
@@ -109,7 +101,6 @@ def _answer(
 
 def main(reader: IO[bytes], writer: IO[bytes]) -> None:
     """Answer until the parent closes the pipe."""
-    _limit(int(os.environ.get("BNFOLD_WORKER_BYTES", "0")))
     sessions = _Sessions()
     while True:
         try:

@@ -14,6 +14,7 @@ from bnfold_cli.options import (
     read_batches,
     seed_option,
     shape_option,
+    timeout_option,
 )
 from bnfold_cli.session import current
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--quick", is_flag=True, help="A few seconds: indicative only.")
 @seed_option
+@timeout_option
 @json_option
 def command(
     models: tuple[str, ...],
@@ -56,6 +58,7 @@ def command(
     threads: int,
     quick: bool,
     seed: int,
+    timeout_s: float,
 ) -> None:
     """Time models side by side; the first is what the others are compared with.
 
@@ -70,6 +73,7 @@ def command(
         threads=threads,
         quick=quick,
         seed=seed,
+        timeout_s=timeout_s,
     )
     current().answer(report.to_dict(), lambda console: page(console, report))
 

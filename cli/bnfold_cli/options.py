@@ -88,3 +88,12 @@ device_option = click.option(
     show_default=True,
     help="Where torch computes.",
 )
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.IntRange(1, 86_400),
+    default=40,
+    show_default=True,
+    metavar="SECONDS",
+    help="The most that ONNX Runtime may take to load or first run a model.",
+)

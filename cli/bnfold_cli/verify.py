@@ -15,6 +15,7 @@ from bnfold_cli.options import (
     read_batches,
     seed_option,
     shape_option,
+    timeout_option,
 )
 from bnfold_cli.session import current
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @shape_option
 @provider_option
 @seed_option
+@timeout_option
 @click.option("--rtol", type=click.FloatRange(0), help="With --atol: judge by a fixed tolerance.")
 @click.option("--atol", type=click.FloatRange(0), help="With --rtol: judge by a fixed tolerance.")
 @click.option("--layers", is_flag=True, help="Compare the tensors in between, too.")
@@ -52,6 +54,7 @@ def command(
     shapes: Shapes,
     provider: str,
     seed: int,
+    timeout_s: float,
     rtol: float | None,
     atol: float | None,
     layers: bool,
@@ -72,6 +75,7 @@ def command(
         rtol=rtol,
         atol=atol,
         seed=seed,
+        timeout_s=timeout_s,
         layers=layers,
     )
     failed = None if verdict.ok else CheckFailed(verdict.sentence, where=candidate)

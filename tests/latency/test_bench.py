@@ -9,7 +9,6 @@ import pytest
 
 from bnfold.errors import EnvironmentLacks, ModelError, UsageError
 from bnfold.latency import Verdict, bench, runtime, sessions
-from bnfold.latency.child import ChildFailed, ask
 from tests.build import batchnorm, make_model, node, randn, tensor, value
 
 pytest.importorskip("onnxruntime")
@@ -191,17 +190,3 @@ def test_without_onnxruntime(monkeypatch):
     with pytest.raises(EnvironmentLacks) as caught:
         bench([conv_model(norm=False)])
     assert "pip install" in caught.value.hint
-
-
-def test_a_crash_stays_in_the_child(tmp_path, monkeypatch):
-    (tmp_path / "crash.py").write_text("import os; print('half', flush=True); os.abort()\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(ChildFailed, match="status -6"):
-        ask("crash", {}, timeout_s=60)
-
-
-def test_a_child_that_hangs_is_ended(tmp_path, monkeypatch):
-    (tmp_path / "hang.py").write_text("import time; time.sleep(60)\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(ChildFailed, match="no answer within"):
-        ask("hang", {}, timeout_s=0.5)

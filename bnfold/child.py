@@ -1,0 +1,147 @@
+"""A process of its own for what is done with model files that are not ours.
+
+What crashes, hangs, prints or eats memory there stays there. It is spawned, never forked, has
+limits on time and memory, and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+_ROOT = str(Path(__file__).resolve().parents[1])
+_MARK = "bnfold-answer:"
+_BYTES = "BNFOLD_CHILD_BYTES"
+_OVERHEAD = 4 << 30  # address space that a runtime maps before it holds a byte of a model
+_MOST = 16 << 30
+_SET_PDEATHSIG = 1  # linux/prctl.h
+
+SECONDS = 40.0  # of the wall clock for one answer: with the start of both, under a minute
+
+
+class ChildFailed(Exception):
+    """The process ended without an answer; `.args[0]` says how, in one line."""
+
+
+class TooSlow(ChildFailed):
+    """It gave no answer in time."""
+
+
+def spawn(
+    module: str,
+    *,
+    memory: int | None,
+    stdin: int | IO[Any],
+    stdout: int | IO[Any],
+    stderr: int | IO[Any],
+) -> subprocess.Popen[bytes]:
+    """Start `python -m MODULE` under limits; the caller keeps the time and ends it.
+
+    `memory` is the most address space in bytes; None sets no limit, for CUDA maps far more than
+    it uses. The working folder is no source of modules (`-P`): it may be a stranger's, too.
+    """
+    path = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "bnfold.child", module],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env={**os.environ, "PYTHONPATH": path, _BYTES: str(memory or 0)},
+        start_new_session=True,  # a terminal's Ctrl-C is the parent's to answer
+    )
+
+
+def ask(
+    module: str, question: dict[str, Any], *, seconds: float = SECONDS, memory: int | None = None
+) -> dict[str, Any]:
+    """What `python -m MODULE` answers to `question`.
+
+    Raises:
+        TooSlow: it ran past `seconds`.
+        ChildFailed: it crashed or answered nothing.
+    """
+    pipe = subprocess.PIPE
+    with spawn(module, memory=memory, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            out, err = process.communicate(json.dumps(question).encode(), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise TooSlow(f"no answer within {seconds:.0f} s") from None
+        finally:
+            process.kill()
+    stderr = err.decode("utf-8", "replace")
+    for line in out.decode("utf-8", "replace").splitlines():
+        if line.startswith(_MARK):
+            answer: dict[str, Any] = json.loads(line.removeprefix(_MARK))
+            return answer | {"stderr": stderr}
+    raise ChildFailed(f"the process ended with {ending(process.returncode)}: {_last(stderr)}")
+
+
+def question() -> dict[str, Any]:
+    """In the child: what was asked."""
+    asked: dict[str, Any] = json.load(sys.stdin)
+    return asked
+
+
+def answer(reply: dict[str, Any]) -> None:
+    """In the child: give the answer."""
+    sys.stdout.write(f"\n{_MARK}{json.dumps(reply)}\n")
+    sys.stdout.flush()
+
+
+def ending(status: int) -> str:
+    """`signal 11 (SIGSEGV)` or `status 1`."""
+    if status >= 0:
+        return f"status {status}"
+    try:
+        return f"signal {-status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def room_for(file_bytes: int) -> int:
+    """Address space for a session on a model of that size: what it may need, and there is."""
+    return _OVERHEAD + min(max(_MOST, 8 * file_bytes), _free())
+
+
+def _free() -> int:
+    """Bytes of memory that a new process may fill, by the kernel and by the control group."""
+    found = [_MOST]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = [int(x.split()[1]) << 10 for x in lines if x.startswith("MemAvailable")] or found
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError, IndexError):  # not Linux, or "max"
+        pass
+    return min(found)
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it printed nothing"
+
+
+def _confine() -> None:
+    """Limits on this process: memory, no core file, an end with the parent, first to be killed."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if room := int(os.environ.get(_BYTES, "0")):
+        resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    with suppress(OSError):  # a courtesy to the parent, where the kernel lets us
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+if __name__ == "__main__":
+    _confine()
+    runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
