@@ -11,11 +11,11 @@ import numpy as np
 from bnfold.folding.affine import Array
 from bnfold.folding.answers import Put, trimmed
 from bnfold.folding.certificate import Ledger, expected
-from bnfold.folding.masters import changed, in_range
+from bnfold.folding.masters import Role, changed, in_range, role_of
 from bnfold.folding.plan import Plan, Step
-from bnfold.folding.spot import WIDE
 from bnfold.graph.constants import Constant
 from bnfold.graph.index import GraphIndex, Node
+from bnfold.graph.numbers import FLOATS
 from bnfold.graph.shapes import TensorType
 
 
@@ -25,11 +25,13 @@ def writable(index: GraphIndex, plan: Plan) -> bool:
         for slot, change in step.changes.items():
             current = _current(index, step.node, slot)
             elem_type = _elem_type(index, step.node, current)
-            if elem_type not in WIDE or not in_range(current, change, elem_type):
+            role = role_of(step.node.op_type, slot)
+            if elem_type not in FLOATS or not in_range(current, change, elem_type, role):
                 return False
         if step.bias is not None:
             elem_type = _elem_type(index, step.node, None)
-            if elem_type not in WIDE or not in_range(None, Put(step.bias), elem_type):
+            bias = Put(step.bias)
+            if elem_type not in FLOATS or not in_range(None, bias, elem_type, Role.TERM):
                 return False
         for value in step.attributes.values():
             if not np.isfinite(np.float32(value)):
@@ -47,7 +49,7 @@ def _elem_type(index: GraphIndex, node: Node, current: Constant | None) -> int:
         return current.elem_type
     known = index.type_of(node.outputs[0]).elem_type
     others = [c.elem_type for c in map(index.constant, node.inputs) if c is not None]
-    return known or next((t for t in others if t in WIDE), 0)
+    return known or next((t for t in others if t in FLOATS), 0)
 
 
 def absorb(index: GraphIndex, plan: Plan, ledger: Ledger) -> None:

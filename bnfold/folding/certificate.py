@@ -18,12 +18,14 @@ from bnfold.errors import BnfoldError
 from bnfold.folding.affine import Array
 from bnfold.folding.answers import Change, Put
 from bnfold.folding.masters import largest
-from bnfold.graph.constants import WRITTEN_AS, Constant
+from bnfold.graph.constants import Constant
 from bnfold.graph.index import GraphIndex
+from bnfold.graph.numbers import FLOATS
 
 # rounding once moves a value by half a unit in the last place, that is by u; the products before
-# it were made in float64, where a few more roundings are far below one u of float32
-ROUNDINGS: Mapping[int, float] = {TensorProto.FLOAT: 1.0 + 2.0**-20, TensorProto.DOUBLE: 16.0}
+# it were made in float64, where a few more roundings are far below one u of the other types
+_ONE = 1.0 + 2.0**-20
+_SEVERAL = 16.0  # in float64 itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,12 @@ def _holds(tensor: TensorProto, entry: Expected) -> bool:
     written = numpy_helper.to_array(tensor)
     if entry.reduced:
         axes = tuple(i for i, n in enumerate(entry.value.shape) if n == 1)
-        written = np.abs(written).max(axis=axes, keepdims=True, initial=0.0)
+        written = np.abs(written).max(axis=axes, keepdims=True, initial=0)
     want = entry.value.reshape(written.shape) if entry.value.size == written.size else entry.value
-    unit = float(np.finfo(WRITTEN_AS[tensor.data_type]).eps) / 2
+    kind = FLOATS[tensor.data_type]
     error = np.abs(written.astype(np.float64) - want)
-    within = error <= ROUNDINGS[tensor.data_type] * unit * np.abs(want)
+    # among the subnormal numbers the steps no longer shrink
+    unit = np.maximum(kind.epsilon * np.abs(want), kind.step) / 2
+    roundings = _SEVERAL if tensor.data_type == TensorProto.DOUBLE else _ONE
+    within = error <= roundings * unit
     return bool(written.shape == want.shape and within.all())

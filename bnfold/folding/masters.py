@@ -6,15 +6,34 @@ in memory as float64, however often it was scaled.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from bnfold.folding.affine import Array
 from bnfold.folding.answers import Change, Put
-from bnfold.graph.constants import WRITTEN_AS, Constant
+from bnfold.graph.constants import Constant
+from bnfold.graph.numbers import FLOATS, Float
+
+
+class Role(enum.Enum):
+    """What a constant does in its node."""
+
+    FACTOR = "it is multiplied"
+    TERM = "it is added, or compared"
+
+
+_BIASES = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "InstanceNormalization": 2}
+_TERMS = frozenset(("Add", "Sub", "Sum", "Mean", "Max", "Min", "Where", "Clip", "Pad", "Concat"))
+
+
+def role_of(op_type: str, slot: int) -> Role:
+    """Biases are terms, and what stands in a sum, a maximum or a bound; all else is a factor."""
+    added = op_type in _TERMS or _BIASES.get(op_type) == slot
+    added = added or (op_type == "BatchNormalization" and slot in (2, 3))
+    return Role.TERM if added else Role.FACTOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +74,12 @@ def _composed(factors: tuple[Array, ...], by: Array) -> tuple[Array, ...]:
     return (*factors, by)
 
 
-def in_range(current: Constant | None, change: Change, elem_type: int) -> bool:
+def in_range(current: Constant | None, change: Change, elem_type: int, role: Role) -> bool:
     """Whether the changed constant is finite and keeps its digits in the model's type."""
-    info = np.finfo(WRITTEN_AS[elem_type])
     if isinstance(change, Put):
-        return _holds(np.abs(change.value), info)
+        return _holds(np.abs(change.value), FLOATS[elem_type], role)
     assert current is not None
-    return _holds(largest(current, change.by), info)
+    return _holds(largest(current, change.by), FLOATS[elem_type], role)
 
 
 def largest(current: Constant, by: Array) -> Array:
@@ -71,8 +89,12 @@ def largest(current: Constant, by: Array) -> Array:
     return np.asarray(magnitude * np.abs(by) if prod(magnitude.shape) else magnitude)
 
 
-def _holds(magnitude: Array, info: Any) -> bool:
-    """Finite, and nothing but exact zero lies among the subnormal numbers, which drop digits."""
+def _holds(magnitude: Array, kind: Float, role: Role) -> bool:
+    """Finite; and of a factor nothing but exact zero lies among the subnormals, which drop digits.
+
+    A term that lies there does no harm: the sum that it enters is itself kept in steps no finer.
+    """
     with np.errstate(all="ignore"):
-        finite = np.isfinite(magnitude).all() and (magnitude <= float(info.max)).all()
-    return bool(finite and not ((magnitude > 0) & (magnitude < float(info.tiny))).any())
+        if not (np.isfinite(magnitude).all() and (magnitude <= kind.largest).all()):
+            return False
+    return role is Role.TERM or not ((magnitude > 0) & (magnitude < kind.smallest)).any()

@@ -18,7 +18,7 @@ class Reason(enum.Enum):
     PADDING_SHIFT = "its shift would have to cross zero padding"
     NEGATIVE_SCALE = "a negative scale would have to cross a maximum or a one-sided activation"
     SHAPE_UNKNOWN = "a size that the algebra needs is not known before run time"
-    NUMBER_RANGE = "the folded constant would leave the range of the model's number type"
+    NUMBER_RANGE = "folding it would overflow or lose digits in the model's number type"
     WOULD_COST_MORE = "folding it is exact, but adds more nodes or multiply-adds than it saves"
     OPERATOR_UNKNOWN = "a custom or foreign operator stands in the way"
     NOT_YET = "this version does not handle the scope, number format or operator in the way"

@@ -20,9 +20,9 @@ from bnfold.folding.report import Counts, Kind
 from bnfold.folding.rules.broadcast import dim_from_right
 from bnfold.folding.rules.norms import folded_parameters
 from bnfold.graph.index import GraphIndex, Node
+from bnfold.graph.numbers import FLOATS, alike_when_written, exactly_one
 from bnfold.graph.readers import subgraphs
 
-WIDE = (TensorProto.FLOAT, TensorProto.DOUBLE)
 ARITHMETIC = ("Add", "Div", "Mul", "Sub")
 
 
@@ -102,8 +102,8 @@ def _batch_norm(index: GraphIndex, node: Node) -> Affine | Reason:
         return Reason.PARAMETER_OVERRIDABLE if traced else Reason.PARAMETER_NOT_CONSTANT
     constants = [c for c in map(index.constant, node.inputs[1:]) if c is not None]
     elem_type = index.type_of(node.inputs[0]).elem_type or constants[0].elem_type
-    if elem_type not in WIDE or any(c.elem_type not in WIDE for c in constants):
-        return Reason.NOT_YET
+    if elem_type not in FLOATS or any(c.elem_type not in FLOATS for c in constants):
+        return Reason.PARAMETER_INVALID
     if any(c.shape != constants[0].shape for c in constants):
         return Reason.PARAMETER_INVALID
     gamma, beta, mean, var = (c.value() for c in constants)
@@ -116,24 +116,10 @@ def _batch_norm(index: GraphIndex, node: Node) -> Affine | Reason:
     shape = index.type_of(node.inputs[0]).shape
     if shape is None:
         return _why_unknown(index, node)
-    if elem_type == TensorProto.FLOAT:
-        scale = _exactly_one(scale)
+    if elem_type != TensorProto.DOUBLE:
+        # even where x is a half: its map may still be told from 1 by what reads it wider
+        scale = exactly_one(scale, TensorProto.FLOAT)
     return _laid(scale, shift, shape, per_position=bool(per_position))
-
-
-def _exactly_one(scale: Array) -> Array:
-    """Scales that float32 cannot tell from 1 are 1: gamma = sqrt(var + eps), or k times 1/k."""
-    return np.where(np.abs(scale - 1) <= 2.0**-25, 1.0, scale)
-
-
-def _alike_when_written(values: Array) -> Array:
-    """Length 1 along axes where float32 cannot tell the values apart: as a second fold sees it."""
-    written = values.astype(np.float32)
-    for axis, length in enumerate(values.shape):
-        first = (slice(None),) * axis + (slice(0, 1),)
-        if length > 1 and (written == written[first]).all():
-            written, values = written[first], values[first]
-    return values
 
 
 def _why_unknown(index: GraphIndex, node: Node) -> Reason:
@@ -164,7 +150,7 @@ def _arithmetic(index: GraphIndex, spot: Spot) -> Affine | Reason:
     node = spot.node
     constant = index.constant(node.inputs[1 - spot.slot])
     known = index.type_of(node.inputs[spot.slot])
-    if constant is None or constant.elem_type not in WIDE:
+    if constant is None or constant.elem_type not in FLOATS:
         return Reason.NOT_YET
     x = Operand(node.inputs[spot.slot], known.shape)
     if known.shape is None:
@@ -176,8 +162,7 @@ def _arithmetic(index: GraphIndex, spot: Spot) -> Affine | Reason:
     laid = value.reshape((1,) * (rank - value.ndim) + value.shape)
     if any(n != 1 and dim_from_right(x, axis, rank) != n for axis, n in enumerate(laid.shape)):
         return Reason.AXIS_MISMATCH
-    if constant.elem_type == TensorProto.FLOAT:
-        laid = _alike_when_written(laid)
+    laid = alike_when_written(laid, constant.elem_type)
     one, zero = np.ones((1,) * rank), np.zeros((1,) * rank)
     if node.op_type in ("Add", "Sub"):
         return _shifting(node.op_type, spot.slot, one, laid)
@@ -185,8 +170,7 @@ def _arithmetic(index: GraphIndex, spot: Spot) -> Affine | Reason:
         if not (laid != 0).all():
             return Reason.PARAMETER_INVALID
         laid = 1.0 / laid
-    if constant.elem_type == TensorProto.FLOAT:
-        laid = _exactly_one(laid)
+    laid = exactly_one(laid, constant.elem_type)
     return Affine.of(laid, zero) if np.isfinite(laid).all() else Reason.PARAMETER_INVALID
 
 

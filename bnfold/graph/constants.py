@@ -14,21 +14,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from bnfold import ops64
+from bnfold.graph.numbers import FLOATS, Value, written
 from bnfold.graph.shapes import TensorType
 
-Value = NDArray[Any]
-FLOATS = frozenset(
-    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
-)
-# the types in which a changed constant can be written; the smaller floats are still to come
-WRITTEN_AS: Mapping[int, np.dtype[Any]] = {
-    TensorProto.FLOAT: np.dtype(np.float32),
-    TensorProto.DOUBLE: np.dtype(np.float64),
-}
 # computed from constants they would still differ from run to run, or must not be evaluated away
 _NEVER = frozenset(
     {
@@ -213,7 +204,7 @@ def _seen(node: onnx.NodeProto, constant: Constant) -> Value:
 
 def rounded(constant: Constant, name: str) -> TensorProto:
     """The tensor to write: the float64 value, rounded once to its type."""
-    value = constant.value().astype(WRITTEN_AS[constant.elem_type])
+    value = written(constant.value(), constant.elem_type)
     return TensorProto(
         name=name, data_type=constant.elem_type, dims=value.shape, raw_data=value.tobytes()
     )

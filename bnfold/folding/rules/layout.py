@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from onnx import TensorProto
 
 from bnfold.folding.affine import Affine, Array
@@ -24,18 +26,40 @@ def push_identity(node: Facts, m: Affine, k: int) -> Answers:
 
 
 def pull_cast(node: Facts, m: Affine) -> Answers:
-    """Exact only where no rounding point moves: the same type, or float32 to float64."""
-    return Passes({0: m}) if _widens(node) else Blocked(Reason.NOT_YET)
+    """The map may go before a cast that narrows: one rounding less, and none in front of it."""
+    return _cast(node, m, before="from", behind="to")
 
 
 def push_cast(node: Facts, m: Affine, k: int) -> Answers:
-    """As pull."""
-    return pull_cast(node, m)
+    """The map may go behind a cast that widens: again one rounding less."""
+    return _cast(node, m, before="to", behind="from")
 
 
-def _widens(node: Facts) -> bool:
-    source, target = (int(node.attributes.get(key, 0)) for key in ("from", "to"))
-    return source == target or (source, target) == (TensorProto.FLOAT, TensorProto.DOUBLE)
+# bfloat16 and float16 do not hold one another's numbers
+_FINENESS: Mapping[int, int] = {
+    TensorProto.FLOAT16: 1,
+    TensorProto.BFLOAT16: 1,
+    TensorProto.FLOAT: 2,
+    TensorProto.DOUBLE: 3,
+}
+
+
+def _cast(node: Facts, m: Affine, *, before: str, behind: str) -> Answers:
+    """Cross if the type where the map then stands is at least as fine as where it stood."""
+    kinds = [int(node.attributes.get(key, 0)) for key in (before, behind)]
+    if 0 in kinds:
+        return Blocked(Reason.SHAPE_UNKNOWN)
+    if any(kind not in _FINENESS for kind in kinds):
+        return Blocked(Reason.NONLINEAR_NEIGHBOURS)
+    if kinds[0] == kinds[1] or _FINENESS[kinds[0]] > _FINENESS[kinds[1]] or _to_double(node):
+        return Passes({0: m})
+    return Blocked(Reason.NUMBER_RANGE)
+
+
+def _to_double(node: Facts) -> bool:
+    """From float32 on, digits beyond the model's own are no loss."""
+    pair = node.attributes.get("from"), node.attributes.get("to")
+    return pair == (TensorProto.FLOAT, TensorProto.DOUBLE)
 
 
 def pull_dropout(node: Facts, m: Affine) -> Answers:

@@ -1,15 +1,14 @@
-"""Scopes, quantised weights, small floats: right whatever becomes of them."""
+"""Scopes and quantised weights: right whatever becomes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from tests.build import BOOL, FLOAT16, INT64, batchnorm, bfloat16, node, tensor, value
+from tests.build import BOOL, INT64, batchnorm, node, tensor, value
 from tests.folding.cases.case import Case, either
 from tests.net import Net
 
@@ -138,58 +137,6 @@ def quantised(
     return either(net.out(net.bn(net.op(sink, x, dq), 4, **norm)))
 
 
-def half(
-    label: str,
-    build: Callable[[Net, str], str],
-    shape: tuple[Any, ...] = ("N", 3, 6, 6),
-    c: int = 4,
-    **norm: Any,
-) -> Case:
-    """float16 throughout."""
-    net = Net(label)
-    net.dtype = np.float16
-    y = net.bn(build(net, net.input(shape, dtype=FLOAT16)), c, **norm)
-    return either(net.out(y))
-
-
-def brain(label: str, *, gemm: bool) -> Case:
-    """bfloat16 throughout (fault 11)."""
-    net = Net(label, 22)
-    x = net.input(("N", 3) if gemm else ("N", 3, 6, 6), dtype=onnx.TensorProto.BFLOAT16)
-    w = net.random(3, 4) if gemm else net.random(4, 3, 3, 3)
-    data = {
-        "w": w,
-        "b": net.random(4),
-        "s": net.random(4),
-        "t": net.random(4),
-        "m": net.random(4),
-        "v": net.rng.uniform(0.5, 2, 4),
-    }
-    net.initializers += [bfloat16(k, v) for k, v in data.items()]
-    y = net.op("Gemm" if gemm else "Conv", x, "w", "b")
-    return either(net.out(net.op("BatchNormalization", y, "s", "t", "m", "v")))
-
-
-def mixed_half(label: str) -> Case:
-    """float16 x, float32 mean and var (fault 10)."""
-    net = Net(label)
-    net.dtype = np.float16
-    y = net.conv(net.input(("N", 3, 6, 6), dtype=FLOAT16), 3, 4)
-    s, b = net.weight(4), net.weight(4)
-    net.dtype = np.float32
-    y = net.op("BatchNormalization", y, s, b, net.weight(4), net.init(net.rng.uniform(0.5, 2, 4)))
-    return either(net.out(y))
-
-
-def widened(label: str) -> Case:
-    """float16 Conv -> Cast to float32 -> BatchNorm: the rounding point moves."""
-    net = Net(label)
-    net.dtype = np.float16
-    y = net.conv(net.input(("N", 3, 6, 6), dtype=FLOAT16), 3, 4)
-    net.dtype = np.float32
-    return either(net.out(net.bn(net.op("Cast", y, to=1), 4)))
-
-
 ROWS: list[Case] = [
     in_if("If-one-branch"),
     in_if("If-both-branches", both=True),
@@ -214,27 +161,4 @@ ROWS: list[Case] = [
     quantised("int8-MatMul", "MatMul", axis=1, zero=0),
     quantised("int8-MatMul-wrong-axis", "MatMul", axis=0, zero=3),
     quantised("int8-Conv-push", "Conv", axis=0, zero=0, push=True),
-    half("float16-Conv", lambda n, x: n.conv(x, 3, 4)),
-    half("float16-Gemm", lambda n, x: n.gemm(x, 3, 4), ("N", 3)),
-    half(
-        "float16-overflow",
-        lambda n, x: n.conv(x, 3, 4, weight=n.random(4, 3, 3, 3) * 200),
-        parameters=([60.0] * 4, [0.0] * 4, [0.0] * 4, [1e-3] * 4),
-    ),
-    half(
-        "float16-overflow-shift",
-        lambda n, x: n.conv(x, 3, 4),
-        parameters=([60.0] * 4, [0.0] * 4, [300.0] * 4, [1e-3] * 4),
-        eps=1e-6,
-    ),
-    half(
-        "float16-tiny-var",
-        lambda n, x: n.conv(x, 3, 4),
-        parameters=([1.0] * 4, [0.0] * 4, [0.0] * 4, [6e-8] * 4),
-        eps=1e-7,
-    ),
-    brain("bfloat16-Conv", gemm=False),
-    brain("bfloat16-Gemm", gemm=True),
-    mixed_half("float16-float32-statistics"),
-    widened("float16-Cast-float32"),
 ]
