@@ -17,6 +17,7 @@ from bnfold.errors import (
     RunStopped,
     UsageError,
 )
+from bnfold.version import __version__
 
 if TYPE_CHECKING:
     from bnfold import bn, onnxfile, training
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from bnfold.tour import Tour, quickstart
     from bnfold.training import Run, TrainConfig, calibrate, train
     from bnfold.verification import Verdict, verify
-
-    __version__: str
 
 # name -> the module that holds it, and the extra that the module needs
 _HOMES: dict[str, tuple[str, str | None]] = {
@@ -95,12 +94,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        value: Any = version("bnfold")
-    elif name in _ROOMS:
-        value = _load(f"bnfold.{name}", _ROOMS[name])
+    if name in _ROOMS:
+        value: Any = _load(f"bnfold.{name}", _ROOMS[name])
     elif name in _HOMES:
         value = getattr(_load(*_HOMES[name]), name)
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"errors", "show", "extras", "child"}
+BASE = {"errors", "show", "extras", "child", "version"}
 FILES = BASE | {"onnxfile"}
 FOLDING = FILES | {"ops64", "graph", "folding", "merging"}
 JUDGING = FOLDING | {"verification", "latency"}
@@ -20,6 +20,7 @@ ALL = JUDGING | LEARNING | {"exporting", "deployment", "pages", "reproduction"}
 ALLOWED = {
     "errors": set(),
     "show": set(),
+    "version": set(),
     "extras": {"errors"},
     "child": set(),
     "onnxfile": BASE,
@@ -42,7 +43,7 @@ ALLOWED = {
     "accuracy": ALL,
     "tour": ALL | {"accuracy", "road"},
     "bnfold": BASE,
-    "bnfold_cli": {"bnfold", "errors", "show", "bnfold_models"},
+    "bnfold_cli": {"bnfold", "errors", "show", "version", "bnfold_models"},
 }
 
 # where a heavy package may be imported at the top of a module
@@ -54,7 +55,15 @@ AT_THE_TOP = {
     "torchvision": set(),
     "timm": set(),
 }
-LIGHT = {"errors", "show", "extras", "child", "bnfold", "bnfold_cli"}  # neither numpy nor onnx
+LIGHT = {
+    "errors",
+    "show",
+    "extras",
+    "child",
+    "version",
+    "bnfold",
+    "bnfold_cli",
+}  # neither numpy nor onnx
 MODULES = [
     *sorted((ROOT / "bnfold").rglob("*.py")),
     *sorted((ROOT / "cli" / "bnfold_cli").rglob("*.py")),

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from bnfold.latency.optimised import optimised
 from bnfold.latency.report import Basis, BenchReport, Comparison, Control, Row
 from bnfold.latency.rounds import FULL, QUICK, Clock, Design, Run, Timings, measure, timed
 from bnfold.latency.subjects import Model, Subject, subjects, without_fusion
+from bnfold.version import __version__
 
 _COPY_RUNS = 20
 
@@ -88,7 +88,7 @@ def bench(
         rows = _with_ablation(subjects(models, Path(folder)), optimization)
         parts = [_one_batch(rows, _Bench(b, shapes, how, design, seed, timeout_s)) for b in batches]
     return BenchReport(
-        bnfold=version("bnfold"),
+        bnfold=__version__,
         machine=here,
         provider=how.provider,
         provider_options=parts[0].read_back,

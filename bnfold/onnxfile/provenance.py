@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import onnx
 
 from bnfold.onnxfile.outline import dense_tensors, outline
 from bnfold.onnxfile.stream import TooLarge, pieces
+from bnfold.version import __version__
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -46,7 +46,7 @@ def stamp(
     """Write the provenance into `model`, in place of an older one."""
     plain = asdict(options) if is_dataclass(options) else dict(options)
     wanted = {
-        "version": version("bnfold"),
+        "version": __version__,
         "source_sha256": source_sha256,
         "folded": str(folded),
         "options": json.dumps(plain, sort_keys=True, separators=(",", ":")),

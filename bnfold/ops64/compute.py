@@ -4,53 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from bnfold.ops64.call import Array, Call, Kernel, Unsupported, as_tuple, raised
 
+# one module each; those that chains of constants are made of first, for a fold loads no others
+FAMILIES = (
+    "making",
+    "elementwise",
+    "movement",
+    "indexing",
+    "linear",
+    "reductions",
+    "norms",
+    "quantised",
+    "activations",
+    "convolution",
+    "pooling",
+    "resize",
+    "recurrent",
+)
+
+
+def family(name: str) -> Mapping[str, Kernel]:
+    """The kernels of one family by operator."""
+    kernels: Mapping[str, Kernel] = import_module(f"bnfold.ops64.{name}").KERNELS
+    return kernels
+
+
+@cache
+def kernel_of(op_type: str) -> Kernel | None:
+    """The numpy kernel of an operator, if there is one; families are loaded until it is found."""
+    found = (family(name).get(op_type) for name in FAMILIES)
+    return next((kernel for kernel in found if kernel is not None), None)
+
 
 @cache
 def kernels() -> Mapping[str, Kernel]:
-    """All numpy kernels by operator; the families are loaded at the first call."""
-    from bnfold.ops64 import (
-        activations,
-        convolution,
-        elementwise,
-        indexing,
-        linear,
-        making,
-        movement,
-        norms,
-        pooling,
-        quantised,
-        recurrent,
-        reductions,
-        resize,
-    )
-
-    families = (
-        activations,
-        convolution,
-        elementwise,
-        indexing,
-        linear,
-        making,
-        movement,
-        norms,
-        pooling,
-        quantised,
-        recurrent,
-        reductions,
-        resize,
-    )
-    merged: dict[str, Kernel] = {}
-    for family in families:
-        twice = merged.keys() & family.KERNELS.keys()
-        assert not twice, f"kernels defined twice: {twice}"
-        merged.update(family.KERNELS)
-    return merged
+    """All numpy kernels by operator."""
+    return {op: kernel for name in FAMILIES for op, kernel in family(name).items()}
 
 
 def compute(
@@ -80,7 +75,7 @@ def compute(
     """
     wide = tuple(None if value is None else raised(np.asarray(value)) for value in inputs)
     call = Call(op_type, version, wide, attributes, outputs, tuple(types))
-    return run(call, kernels().get(op_type))
+    return run(call, kernel_of(op_type))
 
 
 def run(call: Call, kernel: Kernel | None) -> tuple[Array, ...]:

@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from bnfold.show import show
+from bnfold.version import __version__
 from bnfold_cli.faults import guarded
 from bnfold_cli.session import Color, Session, current
 
@@ -44,7 +45,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="bnfold", message="bnfold %(version)s")
+@click.version_option(__version__, message="bnfold %(version)s")
 @click.option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option(

@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from bnfold.errors import BnfoldError
+from bnfold.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,7 @@ class Session:
 
     def tell(self, data: Mapping[str, Any]) -> None:
         """The one JSON object."""
-        head = {"schema": f"bnfold.{self.command}/1", "bnfold": version("bnfold")}
+        head = {"schema": f"bnfold.{self.command}/1", "bnfold": __version__}
         text = json.dumps({**head, **_plain({**data, **head})}, indent=2, allow_nan=False)
         self.told = True
         write_out(text + "\n")

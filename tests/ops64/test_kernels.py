@@ -196,3 +196,9 @@ def test_what_nothing_computes_is_unsupported():
     for op in ("NoSuchOperator", "RandomNormal"):
         with pytest.raises(Unsupported, match=op):
             compute(op, 17, [], {"shape": [2]})
+
+
+def test_every_operator_has_one_kernel() -> None:
+    from bnfold.ops64.compute import FAMILIES, family, kernels
+
+    assert sum(len(family(name)) for name in FAMILIES) == len(kernels())
