@@ -59,7 +59,8 @@ def command(
     data = _data(source, [str(path) for path in written], result, verdict)
 
     def page(console: Console) -> None:
-        from bnfold_cli.report import headline, print_remaining
+        from bnfold_cli.headline import headline
+        from bnfold_cli.report import print_remaining
 
         console.print("equals the torch network on the same inputs")
         if result:

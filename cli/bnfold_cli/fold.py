@@ -105,10 +105,16 @@ def run(model: str, options: bnfold.Options, request: Request) -> None:
     data = _data(model, request, result.report, verdict)
     written = [] if failed else _write(source, result, request, data)
 
-    def page(console: Console) -> None:
-        _page(console, model, result.report, written, verdict)
+    lines = _lines(model, result.report, written, verdict)
+    stays = result.report.after.batchnorms > 0
 
-    current().answer({**data, "written": written}, page, failed)
+    def page(console: Console) -> None:
+        from bnfold_cli.report import print_remaining
+
+        console.print(lines)
+        print_remaining(console, result.report, ("batchnorm",))
+
+    current().answer({**data, "written": written}, page if stays else lines, failed)
 
 
 def _target(model: str, output: str | None, *, in_place: bool, dry_run: bool) -> Path | None:
@@ -179,16 +185,11 @@ def _write(
     return written
 
 
-def _page(
-    console: Console, model: str, report: FoldReport, written: list[str], verdict: Verdict | None
-) -> None:
-    from bnfold_cli.report import headline, print_remaining
+def _lines(model: str, report: FoldReport, written: list[str], verdict: Verdict | None) -> str:
+    from bnfold_cli.headline import headline
 
-    console.print(f"{show(model, 300)}: {headline(report)}")
+    lines = [f"{show(model, 300)}: {headline(report)}"]
     if verdict:
-        console.print(f"verified: {show(verdict.sentence, 500)}")
-    for path in written:
-        console.print(f"wrote {show(path, 300)}")
-    if not written:
-        console.print("wrote nothing")
-    print_remaining(console, report, ("batchnorm",))
+        lines.append(f"verified: {show(verdict.sentence, 500)}")
+    lines += [f"wrote {show(path, 300)}" for path in written] or ["wrote nothing"]
+    return "\n".join(lines)

@@ -26,7 +26,8 @@ def command(model: str, everything: bool, freeze_inputs: bool) -> None:
 
     Example: bnfold inspect resnet50.onnx
     """
-    from bnfold_cli.report import headline, print_folded, print_remaining
+    from bnfold_cli.headline import headline
+    from bnfold_cli.report import print_folded, print_remaining
 
     keep_freed()
     report = bnfold.inspect(model, bnfold.Options(freeze_inputs=freeze_inputs))

@@ -54,7 +54,7 @@ def command(out: str, device: str, seed: int) -> None:
 
 def _page(console: Console, tour: Tour) -> None:
     from bnfold_cli.bench import page as bench_page
-    from bnfold_cli.report import headline
+    from bnfold_cli.headline import headline
     from bnfold_cli.tables import table, text
 
     run = tour.run

@@ -12,16 +12,6 @@ if TYPE_CHECKING:
     from bnfold import Fold, FoldReport, Remaining
 
 
-def headline(report: FoldReport) -> str:
-    """`53 of 53 BatchNorms fold, nodes 176 -> 123`."""
-    before, after = report.before, report.after
-    gone = before.batchnorms - after.batchnorms
-    nodes = f"nodes {before.nodes} -> {after.nodes}"
-    if not before.batchnorms:
-        return f"no BatchNorm in this model, {nodes}"
-    return f"{gone} of {before.batchnorms} BatchNorms fold, {nodes}"
-
-
 def print_remaining(console: Console, report: FoldReport, kinds: tuple[str, ...]) -> None:
     """One line for each map that stays."""
     stays = [one for one in report.remaining if one.kind in kinds]

@@ -36,14 +36,17 @@ class Session:
     def answer(
         self,
         data: Mapping[str, Any],
-        page: Callable[[Console], None],
+        page: Callable[[Console], None] | str,
         failed: BnfoldError | None = None,
     ) -> None:
-        """Print the result, as JSON where asked for; then raise `failed`, if a check failed."""
+        """Print the result, as JSON where asked for; then raise `failed`, if a check failed.
+
+        A page that is plain text spares the 40 ms that a console costs.
+        """
         if self.json:
             self.tell({**data, **({"error": error_entry(failed)} if failed else {})})
         elif self.verbosity >= 0 or failed:
-            write_out(self.rendered(page))
+            write_out(page + "\n" if isinstance(page, str) else self.rendered(page))
         if failed:
             raise failed
 
