@@ -8,35 +8,60 @@ from __future__ import annotations
 
 import numpy as np
 
+from bnfold.folding import integers
 from bnfold.folding.affine import Array
-from bnfold.folding.answers import Put, trimmed
+from bnfold.folding.answers import Change, Put, trimmed
 from bnfold.folding.certificate import Ledger, expected
 from bnfold.folding.masters import Role, changed, in_range, role_of
 from bnfold.folding.plan import Plan, Step
+from bnfold.folding.reasons import Reason
 from bnfold.graph.constants import Constant
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.numbers import FLOATS
+from bnfold.graph.quantised import Quantised, quantised
 from bnfold.graph.shapes import TensorType
 
 
-def writable(index: GraphIndex, plan: Plan) -> bool:
-    """Whether every constant that the plan makes can be written in the model's number type."""
+def obstacle(index: GraphIndex, plan: Plan) -> Reason | None:
+    """Why a constant that the plan makes cannot be written in the model's number types."""
     for step in plan.steps:
         for slot, change in step.changes.items():
-            current = _current(index, step.node, slot)
-            elem_type = _elem_type(index, step.node, current)
-            role = role_of(step.node.op_type, slot)
-            if elem_type not in FLOATS or not in_range(current, change, elem_type, role):
-                return False
+            reason = _unwritable(index, step.node, slot, change)
+            if reason is not None:
+                return reason
         if step.bias is not None:
             elem_type = _elem_type(index, step.node, None)
             bias = Put(step.bias)
             if elem_type not in FLOATS or not in_range(None, bias, elem_type, Role.TERM):
-                return False
+                return Reason.NUMBER_RANGE
         for value in step.attributes.values():
             if not np.isfinite(np.float32(value)):
-                return False
-    return True
+                return Reason.NUMBER_RANGE
+    return None
+
+
+def _unwritable(index: GraphIndex, node: Node, slot: int, change: Change) -> Reason | None:
+    weight = _quantised(index, node, slot)
+    if weight is not None:
+        new = integers.rescaled(weight, change, index.opset)
+        return new if isinstance(new, Reason) else None
+    current = _current(index, node, slot)
+    elem_type = _elem_type(index, node, current)
+    role = role_of(node.op_type, slot)
+    if elem_type in FLOATS and in_range(current, change, elem_type, role):
+        return None
+    return Reason.NUMBER_RANGE
+
+
+def copies(index: GraphIndex, plan: Plan) -> int:
+    """Nodes to add because a quantised weight has other readers."""
+    weights = [_quantised(index, s.node, slot) for s in plan.steps for slot in s.changes]
+    return sum(w is not None and integers.is_shared(index, w) for w in weights)
+
+
+def _quantised(index: GraphIndex, node: Node, slot: int) -> Quantised | None:
+    name = node.inputs[slot] if slot < len(node.inputs) else ""
+    return None if index.is_constant(name) else quantised(index, name)
 
 
 def _current(index: GraphIndex, node: Node, slot: int) -> Constant | None:
@@ -59,6 +84,9 @@ def absorb(index: GraphIndex, plan: Plan, ledger: Ledger) -> None:
     """
     for step in plan.steps:
         for slot, change in step.changes.items():
+            if _quantised(index, step.node, slot) is not None:
+                integers.rescale(index, step.node, slot, change, ledger)
+                continue
             current = _current(index, step.node, slot)
             elem_type = _elem_type(index, step.node, current)
             constant = changed(current, change, elem_type)

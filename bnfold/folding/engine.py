@@ -93,7 +93,11 @@ def fold_in_place(
 def _biases_added(index: GraphIndex, known: list[Spot]) -> list[Spot]:
     """Adds that the fold itself put in, which a later fold may have made room for."""
     seen = {spot.node.key for spot in known}
-    new = [n for n in index.nodes.values() if n.proto is None and n.key not in seen]
+    new = [
+        n
+        for n in index.nodes.values()
+        if n.proto is None and n.key not in seen and n.op_type == "Add"
+    ]
     return [Spot(node, "affine", 0) for node in new]
 
 
@@ -172,11 +176,12 @@ def _ways(m: Affine) -> list[tuple[Outcome, Affine | None, Affine | None]]:
 def _objection(index: GraphIndex, spot: Spot, move: Move) -> Refusal | None:
     """Why an exact move is not made: it adds nodes, or a constant leaves the number range."""
     allowed = 1 if spot.kind == "batchnorm" else 0
-    if move.added > allowed or (spot.kind == "affine" and move.biases):
+    copies = sum(apply.copies(index, plan) for plan in move.plans)
+    if move.added + copies > allowed or (spot.kind == "affine" and move.biases):
         return Refusal(Reason.WOULD_COST_MORE)
-    if not all(apply.writable(index, plan) for plan in move.plans):
-        return Refusal(Reason.NUMBER_RANGE)
-    return None
+    obstacles = (apply.obstacle(index, plan) for plan in move.plans)
+    reason = next((one for one in obstacles if one is not None), None)
+    return None if reason is None else Refusal(reason)
 
 
 def _removal(index: GraphIndex, spot: Spot) -> Move | Refusal:

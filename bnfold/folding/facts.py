@@ -5,6 +5,7 @@ from __future__ import annotations
 from bnfold.folding.answers import ABSENT, Facts, Operand
 from bnfold.folding.reasons import Reason
 from bnfold.graph.index import GraphIndex, Node
+from bnfold.graph.quantised import known
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 _KEEPS_ROWS = ("Identity", "Dropout")
@@ -36,7 +37,7 @@ def facts(index: GraphIndex, node: Node) -> Facts:
 def _operand(index: GraphIndex, name: str) -> Operand:
     if not name:
         return ABSENT
-    constant = index.constant(name)
+    constant = known(index, name)
     shape = constant.shape if constant is not None else index.type_of(name).shape
     return Operand(name, shape, constant)
 
@@ -74,7 +75,4 @@ def sharpened(index: GraphIndex, node: Node, reason: Reason) -> Reason:
     for name in node.inputs[1:]:
         if index.is_overridable(name):
             return Reason.PARAMETER_OVERRIDABLE
-        maker = index.producer_of(name)
-        if maker is not None and maker.op_type == "DequantizeLinear":
-            return Reason.NOT_YET
     return reason

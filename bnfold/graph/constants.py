@@ -2,7 +2,7 @@
 
 Constant are: an initializer that callers cannot override, a Constant node in every value form,
 and whatever pure operators compute of constants alone (or of their shape or type alone). A
-DequantizeLinear is never evaluated away: its integers are what makes the model small.
+DequantizeLinear of a weight is never evaluated away: its integers are what makes the model small.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bnfold.graph.shapes import TensorType
 _NEVER = frozenset(
     {
         *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
-        *("Bernoulli", "Multinomial", "DequantizeLinear", "QuantizeLinear", "Dropout"),
+        *("Bernoulli", "Multinomial", "QuantizeLinear", "Dropout"),
     }
 )
 _KEPT_ELEMENTS = 4096  # a value up to this size is kept once computed; larger ones are made again
@@ -108,6 +108,8 @@ class Constants:
     def _is_pure(self, node: onnx.NodeProto) -> bool:
         if node.domain not in ("", "ai.onnx") or node.op_type in _NEVER:
             return False
+        if node.op_type == "DequantizeLinear" and not self._is_vector(node.input[0]):
+            return False
         if any(
             a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
             for a in node.attribute
@@ -118,6 +120,10 @@ class Constants:
         if node.op_type == "Shape" and self._shape_read(node) is not None:
             return True
         return all(not name or name in self for name in node.input)
+
+    def _is_vector(self, name: str) -> bool:
+        shape = self._types.get(name, TensorType()).shape
+        return shape is not None and len(shape) <= 1
 
     def _shape_read(self, node: onnx.NodeProto) -> Value | None:
         """What a Shape node gives, where all the sizes it reads are known before run time."""
@@ -203,7 +209,9 @@ def _seen(node: onnx.NodeProto, constant: Constant) -> Value:
 
 
 def rounded(constant: Constant, name: str) -> TensorProto:
-    """The tensor to write: the float64 value, rounded once to its type."""
+    """The tensor to write: the float64 value, rounded once to its type; integers as they are."""
+    if constant.elem_type not in FLOATS:
+        return numpy_helper.from_array(constant.value(), name)
     value = written(constant.value(), constant.elem_type)
     return TensorProto(
         name=name, data_type=constant.elem_type, dims=value.shape, raw_data=value.tobytes()

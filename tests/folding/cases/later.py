@@ -1,8 +1,6 @@
-"""Scopes and quantised weights: right whatever becomes of them."""
+"""Scopes: right whatever becomes of them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import onnx
@@ -112,31 +110,6 @@ def _function(net: Net, *, constants: bool) -> onnx.FunctionProto:
     )
 
 
-def quantised(
-    label: str,
-    sink: str,
-    *,
-    axis: int | None,
-    zero: int | None,
-    opset: int = 17,
-    push: bool = False,
-    **norm: Any,
-) -> Case:
-    """DequantizeLinear(int8 weight) -> Conv or MatMul -> BatchNorm."""
-    net = Net(label, opset)
-    conv = sink == "Conv"
-    shape = (4, 3, 3, 3) if conv else (3, 4)
-    w = net.init(net.rng.integers(-128, 128, shape).astype(np.int8))
-    width = () if axis is None else (shape[axis],)
-    parts = [w, net.init(net.rng.uniform(0.01, 0.05, width))]
-    parts += [] if zero is None else [net.init(np.full(width, zero, np.int8))]
-    dq = net.op("DequantizeLinear", *parts, axis=axis if opset >= 13 else None)
-    x = net.input(("N", 3, 6, 6) if conv else ("N", 3))
-    if push:
-        return either(net.out(net.op(sink, net.bn(x, 3, **norm), dq)))
-    return either(net.out(net.bn(net.op(sink, x, dq), 4, **norm)))
-
-
 ROWS: list[Case] = [
     in_if("If-one-branch"),
     in_if("If-both-branches", both=True),
@@ -151,14 +124,4 @@ ROWS: list[Case] = [
         for n in (1, 2)
         for c in (True, False)
     ),
-    *(
-        quantised(f"int8-Conv-axis-{a}-zero-{z}", "Conv", axis=a, zero=z)
-        for a in (None, 0)
-        for z in (None, 0, 7)
-    ),
-    quantised("int8-Conv-positive", "Conv", axis=0, zero=0, positive=True),
-    quantised("int8-Conv-opset10", "Conv", axis=None, zero=0, opset=12),
-    quantised("int8-MatMul", "MatMul", axis=1, zero=0),
-    quantised("int8-MatMul-wrong-axis", "MatMul", axis=0, zero=3),
-    quantised("int8-Conv-push", "Conv", axis=0, zero=0, push=True),
 ]
