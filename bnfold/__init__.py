@@ -20,7 +20,7 @@ from bnfold.errors import (
 from bnfold.version import __version__
 
 if TYPE_CHECKING:
-    from bnfold import bn, onnxfile, training
+    from bnfold import bn, onnxfile, reproduction, training
     from bnfold.accuracy import evaluate
     from bnfold.environment import DoctorReport, doctor
     from bnfold.exporting import export
@@ -55,7 +55,12 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "train": ("bnfold.training", "train"),
     "verify": ("bnfold.verification", None),
 }
-_ROOMS: dict[str, str | None] = {"bn": "train", "onnxfile": None, "training": "train"}
+_ROOMS: dict[str, str | None] = {
+    "bn": "train",
+    "onnxfile": None,
+    "reproduction": "train",
+    "training": "train",
+}
 
 __all__ = [
     "BenchReport",
@@ -86,6 +91,7 @@ __all__ = [
     "fold",
     "inspect",
     "onnxfile",
+    "reproduction",
     "quickstart",
     "train",
     "training",

@@ -58,6 +58,11 @@ class TrainConfig:
         return {"schema": SCHEMA, **asdict(self)}
 
 
+PAPER = TrainConfig(
+    model="mnist-mlp-bn", data="mnist", steps=50_000, batch=60, lr=0.1, momentum=0.0,
+    nesterov=False, weight_decay=0.0, schedule="constant", warmup=0.0, binarize=True,
+    log_every=100, threads=1,
+)  # fmt: skip
 PRESETS: Mapping[str, TrainConfig] = {
     # one thread: its tensors are too small to share, and on a busy machine waiting costs 20 times
     "digits": TrainConfig(model="digits", data="digits", epochs=20, shift=1, threads=1),
@@ -68,11 +73,8 @@ PRESETS: Mapping[str, TrainConfig] = {
         model="resnet8", data="fashion-mnist", epochs=10, batch=128, shift=2, log_every=50
     ),
     # section 4.1: 50,000 steps of 60 binary images, plain SGD; the rate is not in the paper
-    "mnist-paper": TrainConfig(
-        model="mnist-mlp-bn", data="mnist", steps=50_000, batch=60, lr=0.1, momentum=0.0,
-        nesterov=False, weight_decay=0.0, schedule="constant", warmup=0.0, binarize=True,
-        log_every=100,
-    ),
+    "mnist-paper": PAPER,
+    "mnist-paper-plain": replace(PAPER, model="mnist-mlp"),
 }  # fmt: skip
 _TYPES = get_type_hints(TrainConfig)
 KEYS: tuple[str, ...] = tuple(f.name for f in fields(TrainConfig))

@@ -58,10 +58,9 @@ class Dataset:
 
     def inputs(self, images: Tensor) -> Tensor:
         """Pixels (N, C, H, W) uint8 as the network's float32 inputs."""
-        scaled = images.float() / self.top
         if self.binarize:
-            return (scaled >= 0.5).float()
-        return (scaled - self.mean) / self.std
+            return (images >= (self.top + 1) // 2).float()  # x / top >= 1/2, in whole numbers
+        return (images.float() / self.top - self.mean) / self.std
 
     def to(self, device: torch.device) -> Dataset:
         """The same with both splits on a device: sets of this size fit it."""

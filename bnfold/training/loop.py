@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +53,24 @@ class Training:
             self._order = (epoch, order.to(self.data.train.labels.device))
         chosen = self._order[1][index * self.config.batch : (index + 1) * self.config.batch]
         images = self.data.train.images[chosen]
-        generator = stream(self.config.seed, Purpose.AUGMENT, self.step)
-        inputs = self.data.inputs(shifted(images, self.config.shift, generator))
-        return inputs, self.data.train.labels[chosen]
+        if self.config.shift:
+            generator = stream(self.config.seed, Purpose.AUGMENT, self.step)
+            images = shifted(images, self.config.shift, generator)
+        return self.data.inputs(images), self.data.train.labels[chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What else a run measures: at the steps that are `due`, `measure` adds to the record (JSON).
+
+    The held-out accuracy is measured at these steps too.
+    """
+
+    due: Callable[[int], bool]
+    measure: Callable[[nn.Module], Mapping[str, Any]]
+
+
+UNWATCHED = Watch(due=lambda _: False, measure=lambda _: {})
 
 
 @dataclass(slots=True)
@@ -96,13 +112,14 @@ def fit(
     training: Training,
     *,
     on_record: Callable[[StepMetrics], None],
-    on_save: Callable[[Training], float | None],
+    on_save: Callable[[Training, float], None],
     stopped: Callable[[], bool],
+    watch: Watch = UNWATCHED,
 ) -> None:
     """Run to the end, or to the step after which `stopped` says so; `on_save` is called then too.
 
-    `on_save` also comes every `save_every` epochs and at the end; it answers with the held-out
-    accuracy, if it measured one.
+    `on_save` also comes every `save_every` epochs and at the end, with the held-out accuracy. A
+    record comes first, so that a run that dies in between has no gap in its metrics.
 
     Raises:
         RunStopped: the loss is not finite, or the device's memory does not suffice.
@@ -117,12 +134,15 @@ def fit(
         training.step += 1
         halt = stopped()
         period = config.save_every * training.steps_per_epoch
-        due = training.step == training.steps or training.step % period == 0
-        if halt or due or training.step % config.log_every == 0:
+        save = halt or training.step == training.steps or training.step % period == 0
+        look = save or watch.due(training.step)
+        if look or training.step % config.log_every == 0:
             record_of = _closed(training, rate, window)
             _refuse_non_finite(training, window)
-            held_out = on_save(training) if halt or due else None
-            on_record(record_of(held_out))
+            held_out = accuracy(training.model, training.data, training.data.test) if look else None
+            on_record(record_of(held_out, watch.measure(training.model) if look else {}))
+            if save and held_out is not None:
+                on_save(training, held_out)
             window = _window(training)
             training.model.train()
         if halt:
@@ -189,13 +209,13 @@ def _window(training: Training) -> _Window:
 
 def _closed(
     training: Training, rate: float, window: _Window
-) -> Callable[[float | None], StepMetrics]:
-    """The record of a window, up to the held-out accuracy, which is measured off the clock."""
+) -> Callable[[float | None, Mapping[str, Any]], StepMetrics]:
+    """The record of a window, up to what is measured off the clock."""
     loss, correct = float(window.loss) / window.steps, int(window.correct) / window.images
     seconds = time.perf_counter() - window.start
     memory = torch.cuda.max_memory_allocated() if window.loss.is_cuda else None
 
-    def record(held_out: float | None) -> StepMetrics:
+    def record(held_out: float | None, watched: Mapping[str, Any]) -> StepMetrics:
         return StepMetrics(
             step=training.step,
             steps=training.steps,
@@ -207,6 +227,7 @@ def _closed(
             data_wait=window.wait / seconds,
             held_out=held_out,
             gpu_mem=memory,
+            watched=watched,
         )
 
     return record

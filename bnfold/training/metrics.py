@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ class StepMetrics:
 
     `accuracy` is that of the training batches, `held_out` that of the held-out split where this
     step measured it; `images_per_s` in images a second, `data_wait` the share of time spent on
-    making batches, `gpu_mem` the peak in bytes on CUDA.
+    making batches, `gpu_mem` the peak in bytes on CUDA; `watched` is what a `Watch` measured.
     """
 
     step: int
@@ -30,10 +31,13 @@ class StepMetrics:
     data_wait: float
     held_out: float | None = None
     gpu_mem: int | None = None
+    watched: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data, without what was not measured."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        own = asdict(self)
+        watched = own.pop("watched")
+        return {key: value for key, value in (own | watched).items() if value is not None}
 
 
 def append(path: Path, record: StepMetrics) -> None:

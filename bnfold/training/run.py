@@ -74,10 +74,13 @@ def train(
     *,
     existing: Existing = "refuse",
     on_step: Callable[[StepMetrics], None] | None = None,
+    data: Dataset | None = None,
+    watch: loop.Watch = loop.UNWATCHED,
 ) -> Run:
     """Train, re-estimate the population statistics, save; `on_step` sees each logged record.
 
-    A folder that holds a run is refused, resumed (one without is begun), or replaced.
+    A folder that holds a run is refused, resumed (one without is begun), or replaced. `data` is
+    what `config.data` names, where it is in memory already; `watch` measures more as it goes.
 
     Raises:
         UsageError: a bad setting or name, or the folder holds a run that may not be touched.
@@ -89,14 +92,14 @@ def train(
     start = time.perf_counter()
     config, device = validated(config), select(config.device)
     networks.check(config.model)
-    data = load_data(config.data, binarize=config.binarize)
+    data = load_data(config.data, binarize=config.binarize) if data is None else data
     folder = config.folder()
     _refuse_existing(folder, existing)
     guards = threads(config.threads), memory_told("outside a step", config.batch)
     with locked(folder), deferred() as stop, guards[0], guards[1]:
         found = _prepare(folder, config, existing, data)
         training = _begin(config, data.to(device), found)
-        _loop(training, folder, stop, on_step)
+        _loop(training, folder, stop, on_step, watch)
         done = _finish(training, folder)
         _heed(stop, training, folder)
     model = placed(training.model, torch.device("cpu")).eval()
@@ -217,7 +220,11 @@ def _restore(training: loop.Training, found: checkpoints.Checkpoint) -> None:
 
 
 def _loop(
-    training: loop.Training, folder: Path, stop: Stop, on_step: Callable[[StepMetrics], None] | None
+    training: loop.Training,
+    folder: Path,
+    stop: Stop,
+    on_step: Callable[[StepMetrics], None] | None,
+    watch: loop.Watch,
 ) -> None:
     """The steps that are left, their records and checkpoints; then the signal, if one came."""
 
@@ -226,15 +233,13 @@ def _loop(
         if on_step is not None:
             on_step(record)
 
-    def on_save(state: loop.Training) -> float:
-        held_out = loop.accuracy(state.model, state.data, state.data.test)
+    def on_save(state: loop.Training, held_out: float) -> None:
         _save(state, folder, held_out, None)
-        return held_out
 
     def stopped() -> bool:
         return stop.signal is not None
 
-    loop.fit(training, on_record=on_record, on_save=on_save, stopped=stopped)
+    loop.fit(training, on_record=on_record, on_save=on_save, stopped=stopped, watch=watch)
     _heed(stop, training, folder)
 
 

@@ -25,6 +25,7 @@ COMMANDS = (
     "inspect",
     "verify",
     "bench",
+    "reproduce",
 )
 
 
