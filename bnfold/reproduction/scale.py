@@ -30,7 +30,7 @@ class Scale:
         return {key: _listed(value) for key, value in asdict(self).items()}
 
 
-FULL = Scale(50_000, 10_000, 60, (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0))
+FULL = Scale(50_000, 10_000, 60, (0.1, 0.3, 1.0, 3.0, 10.0))
 SMOKE = Scale(120, 40, 60, (0.1, 1.0))
 
 
