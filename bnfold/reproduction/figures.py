@@ -30,6 +30,7 @@ def draw(found: Figure1, folder: Path) -> tuple[Path, ...]:
     _accuracy(axes[0], found)
     for panel, arm in ((axes[1], Arm.PLAIN), (axes[2], Arm.BN)):
         _sigmoid(panel, found, arm)
+    axes[1].sharey(axes[2])
     grid = _canvas(9, 4)
     left, right = grid.subplots(1, 2, sharey=True)
     _grid(left, found.grid, found.scale.inits[0])

@@ -50,7 +50,7 @@ class Figure1:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {
-            "experiment": "mnist", "folder": str(self.folder), "data": self.data,
+            "experiment": "mnist", "data": self.data,
             "train_images": self.images[0], "test_images": self.images[1],
             "scale": self.scale.to_dict(), "torch": torch.__version__,
             "best_lr": {str(arm): lr for arm, lr in self.best.items()},

@@ -129,7 +129,9 @@ def write_json(path: Path, data: Any) -> None:
 
 def _measured(piece: Piece, out: Path, final: float, diverged: str | None) -> Curve:
     """What the run's metrics say."""
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").open(encoding="utf-8")]
+    file = out / "metrics.jsonl"  # absent where a run diverged before its first record
+    text = file.read_text("utf-8") if file.is_file() else ""
+    lines = [json.loads(line) for line in text.splitlines()]
     held = [line for line in lines if "held_out" in line]
     steps = tuple(int(line["step"]) for line in held)
     accuracy = tuple(float(line["held_out"]) for line in held)
