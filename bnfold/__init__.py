@@ -20,7 +20,7 @@ from bnfold.errors import (
 from bnfold.version import __version__
 
 if TYPE_CHECKING:
-    from bnfold import bn, onnxfile, reproduction, training
+    from bnfold import bn, latency, onnxfile, reproduction, training
     from bnfold.accuracy import evaluate
     from bnfold.environment import DoctorReport, doctor
     from bnfold.exporting import export
@@ -57,6 +57,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
 }
 _ROOMS: dict[str, str | None] = {
     "bn": "train",
+    "latency": None,
     "onnxfile": None,
     "reproduction": "train",
     "training": "train",
@@ -90,6 +91,7 @@ __all__ = [
     "export",
     "fold",
     "inspect",
+    "latency",
     "onnxfile",
     "quickstart",
     "reproduction",

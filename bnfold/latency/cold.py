@@ -15,14 +15,16 @@ from typing import Any
 
 from bnfold import child
 from bnfold.errors import BnfoldError, EnvironmentLacks, ModelError
-from bnfold.latency import runtime, sessions
+from bnfold.latency import binding, cuda, runtime, sessions
+from bnfold.latency.device import cudnn
 
 
 @dataclass(frozen=True, slots=True)
 class Cold:
     """`load_ms` of the session, `first_run_ms`, how much the process's peak memory grew.
 
-    `placed` counts the nodes that each provider was given.
+    `placed` counts the nodes that each provider was given. `device_mib` is how much more of the
+    device's memory is in use afterwards: ONNX Runtime's arena gives nothing back, so it is a peak.
     """
 
     load_ms: float
@@ -30,6 +32,8 @@ class Cold:
     peak_mib: float
     provider_options: dict[str, Any]
     placed: dict[str, int] | None
+    device_mib: float | None
+    cudnn: str | None
 
 
 def cold(
@@ -68,37 +72,54 @@ def cold(
 
 def _answer() -> None:
     asked = child.question()
-    during = "load"
+    stage = _Stage()
     try:
-        how = sessions.setting(asked["how"])
-        runtime.onnxruntime()
-        from bnfold.latency import inputs
-
-        arrays = inputs.arrays(asked["feeds"], asked["seed"])
-        before = _peak_mib()
-        start = time.perf_counter()
-        made = sessions.session(asked["path"], how, record=True)
-        loaded = time.perf_counter()
-        placed = sessions.placed(made)
-        during = "run"
-        run = sessions.runner(made, arrays, how)
-        ready = time.perf_counter()
-        run()
-        first = time.perf_counter()
-        run()
-        child.answer(
-            {
-                "load_ms": (loaded - start) * 1e3,
-                "first_run_ms": (first - ready) * 1e3,
-                "peak_mib": _peak_mib() - before,
-                "provider_options": made.get_provider_options().get(how.provider, {}),
-                "placed": placed,
-            }
-        )
+        child.answer(_measured(asked, stage))
     except BnfoldError as error:
         child.answer({"lacks": error.message, "hint": error.hint})
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
-        child.answer({"failed": _one_line(error), "during": during})
+        child.answer({"failed": _one_line(error), "during": stage.name})
+
+
+@dataclass(slots=True)
+class _Stage:
+    """What was going on when it failed."""
+
+    name: str = "load"
+
+
+def _measured(asked: dict[str, Any], stage: _Stage) -> dict[str, Any]:
+    how = sessions.setting(asked["how"])
+    runtime.onnxruntime()
+    from bnfold.latency import inputs
+
+    arrays = inputs.arrays(asked["feeds"], asked["seed"])
+    before, device_before = _peak_mib(), _device_mib(how)
+    start = time.perf_counter()
+    made = sessions.session(asked["path"], how, record=True)
+    loaded = time.perf_counter()
+    placed = sessions.placed(made)
+    stage.name = "run"
+    ready = time.perf_counter()
+    made.run(None, arrays)
+    first = time.perf_counter()
+    made.run(None, arrays)
+    device_after = _device_mib(how)
+    options = made.get_provider_options().get(how.provider, {})
+    return {
+        "load_ms": (loaded - start) * 1e3,
+        "first_run_ms": (first - ready) * 1e3,
+        "peak_mib": _peak_mib() - before,
+        "provider_options": {k: v for k, v in options.items() if k != binding.STREAM_OPTION},
+        "placed": placed,
+        "device_mib": device_after - device_before if device_after and device_before else None,
+        "cudnn": None if how.on_cpu else cudnn(),
+    }
+
+
+def _device_mib(how: sessions.Setting) -> float | None:
+    driver = None if how.on_cpu else cuda.driver()
+    return None if driver is None else driver.used_bytes() / (1 << 20)
 
 
 def _one_line(error: Exception) -> str:

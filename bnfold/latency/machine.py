@@ -18,7 +18,10 @@ _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """CPU, cores this process may use, its quota in cores, the load of the last minute."""
+    """CPU, cores this process may use, its quota in cores, the load of the last minute.
+
+    `device` is the CUDA device as nvidia-smi tells of it before the first run, where one is used.
+    """
 
     cpu: str
     cores: int
@@ -29,6 +32,7 @@ class Machine:
     numpy: str
     onnxruntime: str
     runtime_cuda: str | None
+    device: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data."""
@@ -38,7 +42,9 @@ class Machine:
         """The names of what differs and would move a timing: hardware and runtime."""
         mine = asdict(self)
         keys = ("cpu", "cores", "quota", "onnxruntime", "runtime_cuda")
-        return [key for key in keys if mine[key] != other.get(key)]
+        differs = [key for key in keys if mine[key] != other.get(key)]
+        mine, theirs = mine["device"] or {}, other.get("device") or {}
+        return differs + [k for k in ("name", "driver") if mine.get(k) != theirs.get(k)]
 
 
 def machine() -> Machine:

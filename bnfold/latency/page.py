@@ -9,7 +9,7 @@ import numpy as np
 
 from bnfold.latency.estimate import Floats, Verdict
 from bnfold.latency.report import BenchReport, Comparison, Row
-from bnfold.latency.table import HEADS, cells, conditions
+from bnfold.latency.table import COLUMNS, conditions
 from bnfold.show import show
 
 WIDTH, LABEL, LINE, BINS = 960, 320, 44, 80
@@ -38,9 +38,10 @@ def html(report: BenchReport) -> str:
         f"<ul>{''.join(map(_told, report.comparisons))}</ul>",
     ]
     for control in report.controls:
-        rows = [row for row in report.rows if row.batch == control.batch]
-        found = [c for c in report.comparisons if c.batch == control.batch]
-        parts.append(f"<h2>Batch {control.batch}</h2>")
+        rows = [row for row in report.rows if row.case == control.case]
+        found = [c for c in report.comparisons if c.case == control.case]
+        parts.append(f"<h2>{_safe(control.case.capitalize())}</h2>")
+        parts.append(f'<p class="note">{_safe(control.sentence)}</p>')
         if found:
             note = "Time over that of the first model, 99 % intervals; grey: no claim is made here"
             parts += [f'<p class="note">{note}</p>', _intervals(found, control.floor)]
@@ -63,7 +64,7 @@ def _title(report: BenchReport) -> str:
 
 
 def _told(comparison: Comparison) -> str:
-    said = f"batch {comparison.batch}, {comparison.other}: {comparison.sentence}"
+    said = f"{comparison.case}, {comparison.other}: {comparison.sentence}"
     return f'<li style="color:{COLORS[comparison.verdict]}">{_safe(said)}</li>'
 
 
@@ -147,8 +148,7 @@ def _bars(runs: Floats, low: float, high: float, foot: float) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    head = "".join(f"<th>{_safe(name)}</th>" for name in HEADS)
-    lines = (
-        "".join(f"<td>{_safe(cell)}</td>" for cell in (row.label, *cells(row)[1:])) for row in rows
-    )
+    shown = [c for c in COLUMNS if any(c.cell(row) != "-" for row in rows)]
+    head = "".join(f"<th>{_safe(column.name)}</th>" for column in shown)
+    lines = ("".join(f"<td>{_safe(column.cell(row))}</td>" for column in shown) for row in rows)
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

@@ -14,11 +14,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-Run = Callable[[], object]
 Clock = Callable[[], int]
+LEAST_ROUNDS = 4
 WARM_WINDOW = 10
 WARM_TOLERANCE = 0.02
 WARM_RUNS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """One run for the clock; `device_ms` is what a device's own events say of the last one."""
+
+    run: Callable[[], object]
+    device_ms: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +51,35 @@ QUICK = Design(sessions=2, rounds=20, warm_s=1.0, budget_s=5.0)
 
 @dataclass(slots=True)
 class Timings:
-    """Of one row, a list of runs for every round, in ms; `cpu` is of the thread or process."""
+    """Of one row, a list of runs for every round, in ms; `cpu` is of the thread or process.
+
+    `device` stays empty where nothing but the CPU runs.
+    """
 
     wall: list[list[float]] = field(default_factory=list)
     cpu: list[list[float]] = field(default_factory=list)
+    device: list[list[float]] = field(default_factory=list)
+
+    def __add__(self, more: Timings) -> Timings:
+        """The rounds of both."""
+        return Timings(self.wall + more.wall, self.cpu + more.cpu, self.device + more.device)
+
+    def begin(self) -> None:
+        """A new round."""
+        for of in (self.wall, self.cpu, self.device):
+            of.append([])
+
+    def note(self, runner: Runner, cpu_clock: Clock) -> None:
+        """Runs once, on the clock."""
+        wall, cpu = timed(runner.run, cpu_clock)
+        self.wall[-1].append(wall)
+        self.cpu[-1].append(cpu)
+        if runner.device_ms:
+            self.device[-1].append(runner.device_ms())
 
 
 def measure(
-    makers: Sequence[Callable[[], Run]],
+    makers: Sequence[Callable[[], Runner]],
     design: Design,
     rng: np.random.Generator,
     cpu_clock: Clock = time.thread_time_ns,
@@ -61,7 +90,7 @@ def measure(
     for number in range(design.sessions):
         order.reverse()  # creation swapped from set to set: memory placement favours no row
         runs = {i: makers[i]() for i in order}
-        cycle_s = sum(warm_up(runs[i], design.warm_s, cpu_clock) for i in order)
+        cycle_s = sum(warm_up(runs[i].run, design.warm_s, cpu_clock) for i in order)
         if number == 0:
             design = design.fitted(cycle_s)
         for _ in range(_share(design.rounds, design.sessions, number)):
@@ -74,7 +103,7 @@ def _share(rounds: int, sessions: int, number: int) -> int:
 
 
 def _round(
-    runs: dict[int, Run],
+    runs: dict[int, Runner],
     timings: Sequence[Timings],
     repeats: int,
     rng: np.random.Generator,
@@ -82,17 +111,14 @@ def _round(
 ) -> None:
     line = rng.permutation(len(timings)).tolist()
     for timing in timings:
-        timing.wall.append([])
-        timing.cpu.append([])
+        timing.begin()
     with _no_garbage_collection():
         for i in [*line, *reversed(line)]:
             for _ in range(repeats):
-                wall, cpu = timed(runs[i], cpu_clock)
-                timings[i].wall[-1].append(wall)
-                timings[i].cpu[-1].append(cpu)
+                timings[i].note(runs[i], cpu_clock)
 
 
-def timed(run: Run, cpu_clock: Clock) -> tuple[float, float]:
+def timed(run: Callable[[], object], cpu_clock: Clock) -> tuple[float, float]:
     """Wall and CPU time of one run, in ms."""
     cpu = cpu_clock()
     wall = time.perf_counter_ns()
@@ -101,7 +127,7 @@ def timed(run: Run, cpu_clock: Clock) -> tuple[float, float]:
     return wall / 1e6, (cpu_clock() - cpu) / 1e6
 
 
-def warm_up(run: Run, limit_s: float, cpu_clock: Clock) -> float:
+def warm_up(run: Callable[[], object], limit_s: float, cpu_clock: Clock) -> float:
     """Runs until two windows agree within 2 %, or a limit; the last window's median in seconds."""
     deadline = time.monotonic() + limit_s
     seen: list[float] = []

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bnfold.errors import EnvironmentLacks
-from bnfold.latency import runtime
+from bnfold.latency import binding, runtime
+from bnfold.latency.binding import Arrays
+from bnfold.latency.rounds import Runner
 
-Arrays = dict[str, NDArray[np.generic]]
 CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "EXHAUSTIVE",
     "use_tf32": "1",
@@ -69,7 +67,10 @@ def session(path: str, how: Setting, *, save_to: str | None = None, record: bool
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if save_to is not None:
         options.optimized_model_filepath = save_to
-    wanted: list[Any] = [(how.provider, dict(how.provider_options))]
+    given = dict(how.provider_options)
+    if how.provider == runtime.PROVIDERS["cuda"]:
+        given |= binding.stream_option()
+    wanted: list[Any] = [(how.provider, given)]
     if not how.on_cpu:
         wanted.append((runtime.PROVIDERS["cpu"], {}))  # for the shape operators
     made = ort.InferenceSession(
@@ -117,29 +118,23 @@ def _options(ort: Any, how: Setting) -> Any:
     return options
 
 
-def runner(made: Any, arrays: Arrays, how: Setting) -> Callable[[], object]:
-    """One run, for the clock: through host memory on the CPU, else from and to the device."""
+def runner(path: str, how: Setting, arrays: Arrays) -> Runner:
+    """A fresh session and its run: through host memory on the CPU, else from and to the device."""
+    made = session(path, how)
     if how.on_cpu:
-        return partial(made.run, None, arrays)
-    return _device_run(made, arrays)
+        return Runner(partial(made.run, None, arrays))
+    return binding.bound(made, arrays, lambda: _free(made, path, how))
 
 
-def with_copies(made: Any, arrays: Arrays) -> Callable[[], object]:
+def _free(made: Any, path: str, how: Setting) -> Any:
+    """A session whose outputs may lie anywhere: of a CUDA graph, a twin without the graph."""
+    if how.provider_options.get("enable_cuda_graph", "0") == "0":
+        return made
+    plain = {**how.provider_options, "enable_cuda_graph": "0"}
+    return session(path, replace(how, provider_options=plain))
+
+
+def with_copies(path: str, how: Setting, arrays: Arrays) -> Callable[[], object]:
     """One run with arrays in and out of host memory, whatever the device."""
-    return partial(made.run, None, arrays)
-
-
-def _device_run(made: Any, arrays: Arrays) -> Callable[[], object]:
-    ort = runtime.onnxruntime()
-    binding = made.io_binding()
-    for name, array in arrays.items():
-        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0))
-    for output in made.get_outputs():
-        binding.bind_output(output.name, "cuda", 0)
-    binding.synchronize_inputs()
-
-    def run() -> None:
-        made.run_with_iobinding(binding)
-        binding.synchronize_outputs()
-
-    return run
+    plain = {k: v for k, v in how.provider_options.items() if k != "enable_cuda_graph"}
+    return partial(session(path, replace(how, provider_options=plain)).run, None, arrays)

@@ -2,104 +2,121 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import bnfold
-from bnfold_cli.options import (
-    Shapes,
-    json_option,
-    provider_option,
-    read_batches,
-    seed_option,
-    shape_option,
-    timeout_option,
-)
-from bnfold_cli.session import current
+from bnfold.errors import CheckFailed, UsageError
+from bnfold_cli.bench_options import Against, options
+from bnfold_cli.session import Session, current
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bnfold import BenchReport
+    from bnfold.latency import Baseline, Regression, Trial
 
 
 @click.command(short_help="Time models side by side")
-@click.argument("models", nargs=-1, required=True, metavar="A.onnx [B.onnx ...]")
-@click.option(
-    "--batch",
-    "batches",
-    callback=read_batches,
-    default="1",
-    show_default=True,
-    metavar="N[,N]",
-    help="Batch sizes.",
-)
-@shape_option
-@provider_option
-@click.option(
-    "--optimization",
-    type=click.Choice(["none", "basic", "extended", "all"]),
-    default="all",
-    show_default=True,
-    help="ONNX Runtime's graph optimisation.",
-)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--quick", is_flag=True, help="A few seconds: indicative only.")
-@seed_option
-@timeout_option
-@json_option
+@click.argument("models", nargs=-1, metavar="A.onnx [B.onnx ...]")
+@options
 def command(
     models: tuple[str, ...],
-    batches: tuple[int, ...],
-    shapes: Shapes,
-    provider: str,
-    optimization: str,
-    threads: int,
-    quick: bool,
-    seed: int,
-    timeout_s: float,
+    against: Against,
+    self_test: int | None,
+    report: str | None,
+    **how: Any,
 ) -> None:
     """Time models side by side; the first is what the others are compared with.
 
     Example: bnfold bench resnet50.onnx resnet50.folded.onnx --batch 1,32
     """
-    report = bnfold.bench(
-        models,
-        batches=batches,
-        shapes=shapes,
-        provider=provider,
-        optimization=optimization,
-        threads=threads,
-        quick=quick,
-        seed=seed,
-        timeout_s=timeout_s,
-    )
-    current().answer(report.to_dict(), lambda console: page(console, report))
+    if self_test is not None:
+        _try(models, self_test, report, against, how)
+        return
+    if not models:
+        raise UsageError("there is no model to time", hint="bnfold bench A.onnx B.onnx")
+    if report is not None:
+        bnfold.onnxfile.check_writable(report)
+    then = _baseline(against, how)
+    found = bnfold.bench(models, **how)
+    if report is not None:
+        bnfold.onnxfile.write_text(report, bnfold.latency.html(found))
+    change = None
+    if then is not None:
+        change = bnfold.latency.compare(
+            found, then, max_regress=against.max_regress, force=against.force
+        )
+    failed = None if change is None or change.ok else CheckFailed(change.sentence)
+    data = {**found.to_dict(), **({"regression": change.to_dict()} if change else {})}
+    current().answer(data, lambda console: page(console, found, change), failed)
 
 
-def page(console: Console, report: BenchReport) -> None:
-    """The table of rows, then a sentence for each comparison."""
+def _baseline(against: Against, how: dict[str, Any]) -> Baseline | None:
+    """Read and refused before anything is timed."""
+    if against.baseline is None:
+        return None
+    then = bnfold.latency.read_baseline(against.baseline)
+    if not against.force:
+        then.refuse_unlike(**{k: how[k] for k in ("provider", "optimization", "threads")})
+    return then
+
+
+def page(console: Console, report: BenchReport, change: Regression | None = None) -> None:
+    """Times, then what a file is and costs at first; then a sentence for each finding."""
     from bnfold_cli.tables import table, text
 
-    rows = [
-        (
-            row.label,
-            row.batch,
-            f"{row.median_ms:.3f}",
-            "" if row.p90_ms is None else f"{row.p90_ms:.3f}",
-            f"{row.throughput:.0f}",
-            row.batchnorms,
-            row.runs,
-        )
-        for row in report.rows
-    ]
-    headers = ("model", ">batch", ">median ms", ">p90 ms", ">items/s", ">BatchNorms", ">runs")
-    console.print(table(headers, rows))
+    latency = bnfold.latency
+    for cut in (latency.TIMES, latency.FACTS):
+        shown = [c for c in cut if c.name == "case" or any(c.cell(r) != "-" for r in report.rows)]
+        headers = [c.name if c.name in ("model", "case") else f">{c.name}" for c in shown]
+        console.print(table(headers, [[c.cell(row) for c in shown] for row in report.rows]))
+        console.print()
+    for said in latency.findings(report):
+        console.print(text(said, longest=500))
+    for one in change.changes if change else ():
+        console.print(text(one.sentence, "" if not one.regressed else "red", 500))
     console.print()
-    for one in report.comparisons:
-        console.print(
-            text(f"batch {one.batch}, {one.other} against {one.base}: {one.sentence}", longest=400)
+    for said in latency.conditions(report):
+        console.print(text(said, longest=500))
+
+
+def _try(
+    models: tuple[str, ...], n: int, report: str | None, against: Against, how: dict[str, Any]
+) -> None:
+    """The self-test takes none of what belongs to a model."""
+    if models or report is not None or against.baseline is not None:
+        raise UsageError(
+            "--self-test takes no model, no --report and no --baseline",
+            hint="bnfold bench --self-test 20",
         )
-    machine = f"{report.provider}, {report.threads} thread(s), optimisation {report.optimization}"
-    console.print(text(machine))
+    if how["provider"] != "cpu":
+        raise UsageError("--self-test runs on the CPU", hint="leave --provider out")
+    wanted = {key: how[key] for key in ("threads", "seed", "quick")}
+    trial = bnfold.latency.self_test(n, on_pair=_progress(current(), 2 * n), **wanted)
+    current().answer(trial.to_dict(), lambda console: _trial_page(console, trial))
+
+
+def _progress(session: Session, pairs: int) -> Callable[[int], None] | None:
+    if not session.progress:
+        return None
+
+    def draw(number: int) -> None:
+        end = "\n" if number + 1 == pairs else "\r"
+        print(f"pair {number + 1} of {pairs}", end=end, file=sys.stderr, flush=True)
+
+    return draw
+
+
+def _trial_page(console: Console, trial: Trial) -> None:
+    from bnfold_cli.tables import text
+
+    for name, part in (
+        ("quiet", trial.quiet),
+        ("under load", trial.under_load),
+        ("all", trial.all),
+    ):
+        console.print(text(f"{name}: {part.sentence}", longest=400))

@@ -34,23 +34,35 @@ def row(label="m.onnx", sha="a" * 64, ms=1.0, spread=0.0):
     runs = ms * (1 + spread * np.random.default_rng(0).exponential(size=(40, 10)))
     rounds = tuple(map(tuple, runs.tolist()))
     return Row(
-        label, sha, 1, {"x": (1, 3)}, (), ms, ms, None, ms, 400, ms, 1.0, 1e3 / ms, None, 5.0, 2.0,
-        10.0, 1000, 3, Optimised("extended", 4, 0), None, rounds, rounds,
+        "batch 1", label, sha, 1, {"x": (1, 3)}, (), ms, ms, None, ms, 400, ms, 1.0, 1e3 / ms,
+        None, None, None, 5.0, 2.0, 10.0, None, 1000, 3, Optimised("extended", 4, 0), None,
+        rounds, rounds, (),
     )  # fmt: skip
 
 
 def comparison(base, other, ratio):
     found = Estimate(ratio, ratio * 0.99, ratio * 1.01, 40, 0.0)
-    return Comparison(1, base.label, other.label, Basis.WALL, found, 0.03, judge(found, 0.03))
+    return Comparison(
+        "batch 1", 1, base.label, other.label, Basis.WALL, found, 0.03, judge(found, 0.03)
+    )
 
 
 def report(*rows, comparisons=(), floor=0.03, **changes):
-    control = Control(1, Basis.WALL, Estimate(1.0, 0.99, 1.01, 40, 0.0), floor)
+    control = Control("batch 1", 1, Basis.WALL, Estimate(1.0, 0.99, 1.01, 40, 0.0), floor)
     made = BenchReport(
-        "0.1", MACHINE, "CPUExecutionProvider", {}, "all", 1, 0, False, FULL, rows, (control,),
-        tuple(comparisons),
+        "0.1", MACHINE, "CPUExecutionProvider", {}, None, None, "all", 1, 0, False, FULL, rows,
+        (control,), tuple(comparisons),
     )  # fmt: skip
     return replace(made, **changes)
+
+
+def damaged(**changes):
+    return json.dumps({**report(row()).to_dict(), **changes})
+
+
+def damaged_runs(rounds):
+    told = report(row()).to_dict()["rows"][0]
+    return damaged(rows=[{**told, "cpu_ms": rounds}])
 
 
 @pytest.fixture
@@ -94,20 +106,45 @@ def test_one_slow_stretch_proves_nothing(stored):
     [
         pytest.param(1.2, False, id="proven"),
         pytest.param(1.0, True, id="stored-runs-would-accuse-wrongly"),
+        pytest.param(1.01, True, id="below-the-floor"),
     ],
 )
-@pytest.mark.parametrize("new_first", [True, False])
-def test_the_old_file_timed_along_decides(stored, ratio, ok, new_first):
+@pytest.mark.parametrize("order", ["old-new", "new-old", "another-first"])
+def test_the_old_file_timed_along_decides(stored, ratio, ok, order):
+    """Whatever stands first: the rounds are common to all rows."""
     then = stored(report(row(sha="o" * 64)))
-    new, old = row(sha="n" * 64, ms=2.0), row("old.onnx", sha="o" * 64, ms=2.0)
-    if new_first:
-        now = report(new, old, comparisons=[comparison(new, old, 1 / ratio)])
-    else:
-        now = report(old, new, comparisons=[comparison(old, new, ratio)])
-    found = compare(now, then)
+    new, old = row(sha="n" * 64, ms=2.0 * ratio), row("old.onnx", sha="o" * 64, ms=2.0)
+    rows = {
+        "old-new": [old, new],
+        "new-old": [new, old],
+        "another-first": [row("x.onnx", sha="x" * 64, ms=2.0), old, new],
+    }
+    found = compare(report(*rows[order]), then)
     assert found.ok is ok
-    assert [(c.label, c.side_by_side) for c in found.changes] == [("m.onnx", True)]
-    assert found.changes[0].ratio == pytest.approx(ratio)
+    assert all(change.side_by_side for change in found.changes)
+    assert found.changes[-1].label == "m.onnx"
+    assert found.changes[-1].ratio == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize(
+    ("then_labels", "now", "compared"),
+    [
+        pytest.param(["m.onnx"], ["m.onnx"], ["m.onnx"], id="same-name"),
+        pytest.param(["old/m.onnx"], ["new/m.onnx"], ["new/m.onnx"], id="other-folder"),
+        pytest.param(["a.onnx"], ["b.onnx"], ["b.onnx"], id="the-only-one-renamed"),
+        pytest.param(["a.onnx", "b.onnx"], ["b.onnx", "c.onnx"], ["b.onnx"], id="one-of-two"),
+    ],
+)
+def test_which_rows_are_compared(stored, then_labels, now, compared):
+    then = stored(report(*(row(label, sha="o" * 64) for label in then_labels)))
+    found = compare(report(*(row(label, sha="n" * 64) for label in now)), then)
+    assert [change.label for change in found.changes] == compared
+
+
+def test_other_sizes_are_another_row(stored):
+    then = stored(report(row()))
+    with pytest.raises(DataError, match="none of these models"):
+        compare(report(replace(row(), shapes={"x": (1, 4)})), then)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +175,11 @@ def test_load_and_python_do_not_make_another_machine(stored):
         pytest.param("[]", "but list", id="a-list"),
         pytest.param('{"schema": "bnfold.bench/9"}', "but bnfold.bench/9", id="newer-schema"),
         pytest.param('{"schema": "bnfold.bench/1"}', "lacks machine", id="cut-short"),
+        pytest.param(damaged(rows=[{}]), "row of the baseline is damaged", id="empty-row"),
+        pytest.param(damaged(rows=3), "lacks rows", id="rows-no-list"),
+        pytest.param(damaged_runs([["a"]]), "row of the baseline is damaged", id="runs-of-words"),
+        pytest.param(damaged_runs([[]]), "row of the baseline is damaged", id="no-run"),
+        pytest.param(damaged_runs([[1.0]]), "row of the baseline is damaged", id="one-round"),
     ],
 )
 def test_a_damaged_baseline(tmp_path, text, says):
@@ -154,8 +196,9 @@ def test_a_missing_baseline(tmp_path):
 
 
 def test_a_baseline_of_other_models(stored):
+    then = stored(report(row(label="other.onnx", sha="b" * 64), row("another.onnx", sha="c" * 64)))
     with pytest.raises(DataError, match="none of these models"):
-        compare(report(row()), stored(report(row(label="other.onnx"))))
+        compare(report(row()), then)
 
 
 def test_a_noisy_machine_proves_nothing(stored):
@@ -167,10 +210,11 @@ def test_a_noisy_machine_proves_nothing(stored):
 def test_markdown_names_what_decides():
     a, b = row("a|b.onnx"), row("b.onnx", ms=2.0)
     text = markdown(report(a, b, comparisons=[comparison(a, b, 2.0)]))
-    assert "| a\\|b.onnx | 1 | 1.000 |" in text
+    assert "| a\\|b.onnx | batch 1 | 1.000 |" in text
     assert "slower: b.onnx takes 2.000 [1.980, 2.020] of a|b.onnx, wall time" in text
     assert "spinning off" in text
-    assert "Smallest effect that may be claimed: batch 1: 3.0%" in text
+    assert "A/A check: a model beside itself reads 1.000 [0.990, 1.010]" in text
+    assert "a difference counts from 3.0% on" in text
     widths = {line.count("|") - line.count("\\|") for line in text.splitlines() if line[:1] == "|"}
     assert len(widths) == 1
 

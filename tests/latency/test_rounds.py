@@ -8,7 +8,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from bnfold.latency.rounds import FULL, QUICK, WARM_RUNS, Design, measure, timed, warm_up
+from bnfold.latency.rounds import FULL, QUICK, WARM_RUNS, Design, Runner, measure, timed, warm_up
 
 TINY = Design(sessions=2, rounds=6, runs=3, warm_s=0.5)
 
@@ -21,7 +21,7 @@ def recorded(rows, design=TINY, seed=0):
         def make():
             number = next(made)
             log.append(("make", letter))
-            return lambda: log.append((number, letter))
+            return Runner(lambda: log.append((number, letter)))
 
         return make
 
@@ -63,7 +63,7 @@ def test_rounds_are_shared_out_over_the_sets(rounds):
 
 def test_no_garbage_is_collected_while_the_clock_runs():
     seen = []
-    measure([lambda: lambda: seen.append(gc.isenabled())], TINY, np.random.default_rng(0))
+    measure([lambda: Runner(lambda: seen.append(gc.isenabled()))], TINY, np.random.default_rng(0))
     assert seen[-2 * TINY.runs :] == [False] * 2 * TINY.runs
     assert gc.isenabled()
 
@@ -95,3 +95,11 @@ def test_timed_counts_both_clocks():
     wall, cpu = timed(lambda: None, lambda: next(ticks))
     assert cpu == 3.0
     assert wall > 0
+
+
+def test_what_the_device_says_is_kept_beside_the_clocks():
+    said = count(1.0)
+    makers = [lambda: Runner(lambda: None, lambda: next(said)), lambda: Runner(lambda: None)]
+    (with_device, without), _ = measure(makers, TINY, np.random.default_rng(0))
+    assert [len(runs) for runs in with_device.device] == [len(runs) for runs in with_device.wall]
+    assert not any(without.device)
