@@ -20,8 +20,9 @@ from bnfold.errors import (
 from bnfold.version import __version__
 
 if TYPE_CHECKING:
-    from bnfold import bn, latency, onnxfile, reproduction, training
+    from bnfold import bn, deployment, latency, onnxfile, reproduction, training
     from bnfold.accuracy import evaluate
+    from bnfold.deployment import Deployment, check, deploy
     from bnfold.environment import DoctorReport, doctor
     from bnfold.exporting import export
     from bnfold.folding.report import Fold, FoldReport, Options, Remaining
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 # name -> the module that holds it, and the extra that the module needs
 _HOMES: dict[str, tuple[str, str | None]] = {
     "BenchReport": ("bnfold.latency", None),
+    "Deployment": ("bnfold.deployment", None),
     "DoctorReport": ("bnfold.environment", None),
     "Fold": ("bnfold.folding.report", None),
     "FoldReport": ("bnfold.folding.report", None),
@@ -46,6 +48,8 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "Verdict": ("bnfold.verification", None),
     "bench": ("bnfold.latency", None),
     "calibrate": ("bnfold.training", "train"),
+    "check": ("bnfold.deployment", None),
+    "deploy": ("bnfold.deployment", None),
     "doctor": ("bnfold.environment", None),
     "evaluate": ("bnfold.accuracy", None),
     "export": ("bnfold.exporting", "train"),
@@ -57,6 +61,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
 }
 _ROOMS: dict[str, str | None] = {
     "bn": "train",
+    "deployment": None,
     "latency": None,
     "onnxfile": None,
     "reproduction": "train",
@@ -68,6 +73,7 @@ __all__ = [
     "BnfoldError",
     "CheckFailed",
     "DataError",
+    "Deployment",
     "DoctorReport",
     "EnvironmentLacks",
     "Fold",
@@ -86,6 +92,9 @@ __all__ = [
     "bench",
     "bn",
     "calibrate",
+    "check",
+    "deploy",
+    "deployment",
     "doctor",
     "evaluate",
     "export",

@@ -25,6 +25,8 @@ COMMANDS = (
     "inspect",
     "verify",
     "bench",
+    "deploy",
+    "check",
     "reproduce",
 )
 

@@ -6,7 +6,9 @@ import pytest
 
 
 def test_smoke(bnfold, tmp_path):
-    done = bnfold("--quiet", "reproduce", "mnist", "--smoke", "--seeds", "7", "--out", tmp_path / "r")
+    done = bnfold(
+        "--quiet", "reproduce", "mnist", "--smoke", "--seeds", "7", "--out", tmp_path / "r"
+    )
     assert done.code == 0, done.err
     assert (tmp_path / "r" / "figure1.png").is_file()
     again = bnfold("reproduce", "mnist", "--smoke", "--seeds", "7", "--out", tmp_path / "r",

@@ -1,0 +1,287 @@
+"""`deploy`: a folder that can be copied to the target, and nothing else is needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from bnfold import onnxfile
+from bnfold.deployment import golden, int8, lowering, manifest, standalone, triton
+from bnfold.deployment.checking import check_apart
+from bnfold.deployment.halves import Narrowed, narrowed
+from bnfold.deployment.order import Layout, Order, Precision, order
+from bnfold.deployment.smoke.words import MANIFEST, PROVIDERS
+from bnfold.errors import CheckFailed, EnvironmentLacks, ModelError, UsageError
+from bnfold.folding.engine import fold_in_place
+from bnfold.folding.report import FoldReport, Options
+from bnfold.show import show
+from bnfold.verification import Verdict, verify
+from bnfold.verification.cases import Case, generated
+from bnfold.verification.runtime import Runtime
+from bnfold.verification.subject import Port, Subject, subject
+
+SCRIPT = "check.py"
+_WORK = ".work"
+_BFLOAT16_OPSET = 22  # the first in which Conv, pooling and normalisation take bfloat16
+_PER_CHANNEL_OPSET = 13  # the first in which DequantizeLinear has an axis
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What was written. `check` is what the folder's own check.py said here, if it could run."""
+
+    folder: Path
+    files: tuple[str, ...]
+    target: str
+    verdict: Verdict
+    report: FoldReport
+    manifest: Mapping[str, Any]
+    check: Mapping[str, Any] | None
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "folder": str(self.folder),
+            "files": list(self.files),
+            "target": self.target,
+            "fold": self.report.to_dict(),
+            "verification": self.verdict.to_dict(),
+            "precision": self.manifest["precision"],
+            "check": None if self.check is None else dict(self.check),
+            "notes": list(self.notes),
+        }
+
+
+def deploy(model: str | os.PathLike[str], to: str | os.PathLike[str], **asked: Any) -> Deployment:
+    """Fold `model`, fit it to the target, verify it, and write the folder `to` with the proof.
+
+    An older deployment at `to` is replaced whole or not at all.
+
+    Args:
+        model: an ONNX file; what is folded already stays as it is.
+        to: the folder.
+        **asked: the keywords of `bnfold.deployment.order.order`: `target` ("ort:1.18"; this
+            environment's onnxruntime by default), `layout` ("plain" or "triton"), `dtype`
+            ("float32", "float16", "bfloat16"), `quantize` ("int8") with `calibration`, `provider`
+            ("cpu", "cuda", "tensorrt"), `batches`, `shapes`, `instances`, `seed`, `timeout_s`,
+            `progress` (called with what is done now).
+
+    Raises:
+        UsageError: a missing file, an unknown word, a folder that is no deployment.
+        ModelError: the model cannot be used.
+        CheckFailed: not equivalent, or a target too old for an operator.
+        EnvironmentLacks: no onnxruntime, or a type that the provider does not compute.
+        DataError: the folder cannot be written, or calibration data that do not fit.
+    """
+    place, wanted = Path(to), order(**asked)
+    manifest.check_place(place)
+    source = onnxfile.read(model)
+    for path in (source.path, *source.data_files):
+        if place.resolve() in path.resolve().parents:
+            raise UsageError("the model lies in the folder that is to be replaced", where=str(to))
+    with onnxfile.replacing_folder(place, mark=MANIFEST) as fresh:
+        made = _Making(source, wanted, fresh).made()
+    return replace(made, folder=place)
+
+
+class _Making:
+    """One folder on its way: the model, its proof, the manifest, and the check of them all."""
+
+    def __init__(self, source: onnxfile.ModelFile, asked: Order, folder: Path) -> None:
+        self.source, self.order, self.folder = source, asked, folder
+        self.name = triton.model_name(source.path.stem)
+        plain = asked.layout is Layout.PLAIN
+        self.home = folder if plain else folder / self.name / "1"
+        self.work = folder / _WORK
+        self.notes: list[str] = []
+        for path in (self.home, self.work):
+            path.mkdir(parents=True, exist_ok=True)
+
+    def made(self) -> Deployment:
+        """Step by step; any exception leaves the old folder as it was."""
+        report, model, converted = self._float_model()
+        narrow = self.order.precision is not Precision.FLOAT32
+        wide_path = (self.work if narrow else self.home) / "model.onnx"
+        if not converted:  # else the graph is no longer what folding gives, and gate 1 would say so
+            self._stamp(model, report)
+        onnxfile.write(model, wide_path)
+        verdict = self._verified(wide_path, converted)
+        if converted:
+            self._stamp(model, report)
+            onnxfile.write(model, wide_path)
+        del model
+        original = subject(self.source.path, "original", self.work)
+        cases = generated(original.inputs, self.order.batches, self.order.shapes, self.order.seed)
+        with Runtime(timeout_s=self.order.timeout_s) as runtime:
+            precision, wide = self._narrowed(wide_path, cases, runtime)
+            deployed = subject(self.home / "model.onnx", "deployed", self.work)
+            self.order.told("golden answers")
+            reference = replace(original, label="original") if wide is None else deployed
+            found = golden.answers(reference, cases, runtime, wide)
+        proof = golden.write(found, self.folder, self.home)
+        self._write_extras(deployed, found)
+        shutil.rmtree(self.work)
+        parts = {
+            **self._parts(deployed, report, verdict),
+            "precision": precision,
+            "golden": proof,
+        }
+        manifest.write(self.folder, parts)
+        self.order.told("checking the folder")
+        return Deployment(
+            folder=self.folder,
+            files=tuple(sorted(p.relative_to(self.folder).as_posix() for p in self._files())),
+            target=str(self.order.target),
+            verdict=verdict,
+            report=report,
+            manifest=parts,
+            check=self._checked(),
+            notes=tuple(self.notes),
+        )
+
+    def _float_model(self) -> tuple[FoldReport, onnx.ModelProto, tuple[lowering.Newer, ...]]:
+        """Folded and within the target; in float, whatever is made of it after."""
+        self.order.told("folding")
+        model = onnx.ModelProto()
+        model.CopyFrom(self.source.model)
+        report = fold_in_place(model, Options())
+        low = lowering.lowered(model, self.order.target)
+        least = {Precision.BFLOAT16: _BFLOAT16_OPSET, Precision.INT8: _PER_CHANNEL_OPSET}
+        needed = least.get(self.order.precision, 0)
+        up = lowering.raised(low.model, needed, self.order.target, self.order.precision.value)
+        return report, up.model, (*low.converted, *up.converted)
+
+    def _stamp(self, model: onnx.ModelProto, report: FoldReport) -> None:
+        if report.folded:
+            onnxfile.stamp(model, self.source.sha256, len(report.folded), Options())
+
+    def _verified(self, path: Path, converted: tuple[lowering.Newer, ...]) -> Verdict:
+        asked = self.order
+        asked.told("verifying")
+        verdict = verify(
+            self.source.path,
+            path,
+            batches=asked.batches,
+            shapes=asked.shapes,
+            seed=asked.seed,
+            timeout_s=asked.timeout_s,
+        )
+        if not verdict.ok and converted:
+            raise lowering.refusal(asked.target, converted, f"converted, it is {verdict.sentence}")
+        if not verdict.ok:
+            raise CheckFailed(verdict.sentence, where=show(self.source.path, 300))
+        return verdict
+
+    def _narrowed(
+        self, wide_path: Path, cases: Sequence[Case], runtime: Runtime
+    ) -> tuple[dict[str, Any], Subject | None]:
+        """The narrow model beside its proof, and the float model that it came from."""
+        precision = self.order.precision
+        if precision is Precision.FLOAT32:
+            return {"dtype": precision.value}, None
+        self.order.told(precision.value)
+        wide = subject(wide_path, "float32", self.work)
+        given = self._calibration(wide)
+        path = self.home / "model.onnx"
+        if precision is Precision.INT8:
+            spread = int8.quantise(wide, path, given, self.order.provider)
+            told: dict[str, Any] = {**spread, "before": int8.spreads(self.source.model)}
+        else:
+            made = narrowed(wide.model, precision.value, (*cases, *given))
+            onnxfile.write(made.model, path)
+            told = self._ranges(made)
+        narrow = subject(path, precision.value, self.work)
+        if self._runs_here(narrow, runtime):
+            told["agreement"] = int8.agreement(wide, narrow, given or cases, runtime)
+        return {"dtype": precision.value, **told}, wide
+
+    def _calibration(self, wide: Subject) -> tuple[Case, ...]:
+        if self.order.calibration is None:
+            return ()
+        return int8.calibration_cases(self.order.calibration, wide.inputs)
+
+    def _ranges(self, made: Narrowed) -> dict[str, Any]:
+        text = manifest.json_text({"schema": "bnfold.ranges/1", "tensors": made.ranges})
+        (self.folder / "ranges.json").write_text(text, "utf-8")
+        return {"kept_in_float32": list(made.kept), "narrow_nodes": made.nodes}
+
+    def _runs_here(self, narrow: Subject, runtime: Runtime) -> bool:
+        """Whether this machine's CPU computes the type.
+
+        Raises:
+            EnvironmentLacks: it does not, and the target is a CPU.
+        """
+        try:
+            runtime.drop(runtime.load(narrow, "none"))
+        except ModelError as error:
+            if self.order.provider == "cpu":
+                kind = self.order.precision.value
+                raise EnvironmentLacks(
+                    f"ONNX Runtime's CPU provider does not compute {kind}: {error.message}",
+                    hint="--provider cuda, or --dtype float16",
+                ) from error
+            self.notes.append(f"not run here: {error.message}")
+            return False
+        return True
+
+    def _write_extras(self, deployed: Subject, found: Sequence[golden.Answer]) -> None:
+        (self.folder / SCRIPT).write_text(standalone.text(), "utf-8")
+        if self.order.layout is Layout.TRITON:
+            text = triton.config(
+                self.name,
+                deployed.inputs,
+                [_ranked(port, found[0]) for port in deployed.outputs],
+                provider=self.order.provider,
+                most=max(self.order.batches),
+                instances=self.order.instances,
+            )
+            (self.folder / self.name / "config.pbtxt").write_text(text, "utf-8")
+
+    def _parts(self, deployed: Subject, report: FoldReport, verdict: Verdict) -> dict[str, Any]:
+        model, target = deployed.model, self.order.target
+        opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+        return {
+            "model": {
+                "name": self.name,
+                "file": (self.home / "model.onnx").relative_to(self.folder).as_posix(),
+                "layout": self.order.layout.value,
+                "ir_version": model.ir_version,
+                "opsets": opsets,
+            },
+            "source": manifest.source_part(self.source, report, model),
+            "inputs": manifest.ports_part(deployed.inputs),
+            "outputs": manifest.ports_part(deployed.outputs),
+            "preprocessing": manifest.preprocessing_part(model),
+            "runtime": {
+                "name": "onnxruntime",
+                "target": target.version,
+                "most": {"ir_version": target.limits.ir, "opset": target.limits.opset},
+                "provider": PROVIDERS[self.order.provider],
+            },
+            "verification": manifest.verification_part(verdict),
+        }
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.folder.rglob("*") if path.is_file()]
+
+    def _checked(self) -> dict[str, Any] | None:
+        """The folder's own check on this CPU; what only another provider runs is left to it."""
+        if self.notes:
+            return None
+        if self.order.provider != "cpu":
+            self.notes.append(f"checked here on the CPU, not on {self.order.provider}")
+        return check_apart(self.folder, self.folder / SCRIPT, "cpu")
+
+
+def _ranked(port: Port, answer: golden.Answer) -> Port:
+    """With the rank that the golden answer shows, where the model does not tell it."""
+    if port.dims is not None:
+        return port
+    return replace(port, dims=(None,) * answer.outputs[port.name].ndim)

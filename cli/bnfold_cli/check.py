@@ -1,0 +1,44 @@
+"""`bnfold check`: the smoke test of a roll-out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import bnfold
+from bnfold.errors import CheckFailed
+from bnfold_cli.options import json_option
+from bnfold_cli.session import current
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command(short_help="The smoke test of a roll-out")
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--provider",
+    type=click.Choice(["cpu", "cuda", "tensorrt"]),
+    help="What ONNX Runtime runs on; by default what it was deployed for.",
+)
+@click.option("--runs", type=click.IntRange(1), default=30, show_default=True, help="Runs to time.")
+@click.option("--junit", metavar="FILE", help="Write JUnit XML there.")
+@json_option
+def command(folder: str, provider: str | None, runs: int, junit: str | None) -> None:
+    """Check a deployed folder: hashes, session, who ran each node, golden answers, latency.
+
+    The same check stands in the folder as check.py, for machines without bnfold.
+
+    Example: bnfold check /srv/models/resnet50
+    """
+    report = bnfold.check(folder, provider=provider, runs=runs)
+    if junit is not None:
+        bnfold.onnxfile.write_text(junit, bnfold.deployment.junit(report))
+
+    def page(console: Console) -> None:
+        for line in bnfold.deployment.lines(report):
+            console.print(line, soft_wrap=True)
+
+    failed = None if report.ok else CheckFailed(report.sentence, where=folder)
+    current().answer(report.to_dict(), page, failed)
