@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from bnfold.folding.report import FoldReport
 from bnfold.show import show
 from bnfold.verification import Verdict
 from bnfold.verification.subject import Port
+from bnfold.version import __version__
 
 PREPROCESSING = "pkg.bnfold.preprocessing"  # a JSON value, in the model's metadata_props
 
@@ -33,7 +33,7 @@ def write(folder: Path, parts: Mapping[str, Any]) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    head = {"schema": SCHEMA, "bnfold": version("bnfold"), "seal": "0" * 64}
+    head = {"schema": SCHEMA, "bnfold": __version__, "seal": "0" * 64}
     (folder / MANIFEST).write_bytes(sealed(json_text({**head, "files": files, **parts})))
 
 

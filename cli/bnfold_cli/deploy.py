@@ -93,7 +93,7 @@ def command(
 
 
 def _page(console: Console, made: Deployment) -> None:
-    from bnfold_cli.report import headline
+    from bnfold_cli.headline import headline
 
     told = made.manifest
     console.print(f"{show(told['source']['file'], 300)}: {headline(made.report)}")
