@@ -229,7 +229,7 @@ def _constants(graph: GraphProto | onnx.FunctionProto, outer: frozenset[str]) ->
 
 
 def _census(model: ModelProto) -> tuple[int, int, int]:
-    """Affine nodes by a constant, linear nodes, and bias Adds of a rank >= 3 MatMul."""
+    """Affine nodes by a constant, linear nodes, and bias Adds of an Einsum or rank >= 3 MatMul."""
     inferred = onnx.shape_inference.infer_shapes(model)
     ranks = {
         v.name: len(v.type.tensor_type.shape.dim)
@@ -242,7 +242,9 @@ def _census(model: ModelProto) -> tuple[int, int, int]:
         graph, outer = pending.pop()
         known = _constants(graph, outer)
         products = {
-            n.output[0] for n in graph.node if n.op_type == "MatMul" and ranks.get(n.output[0]) != 2
+            n.output[0]
+            for n in graph.node
+            if n.op_type == "Einsum" or (n.op_type == "MatMul" and ranks.get(n.output[0]) != 2)
         }
         for n in graph.node:
             pending += [(a.g, known) for a in n.attribute if a.type == AttributeProto.GRAPH]
@@ -260,7 +262,7 @@ def affine_nodes(model: ModelProto) -> int:
 
 
 def granted_biases(original: ModelProto, folded: ModelProto) -> int:
-    """The one allowance: the bias Add of a MatMul of rank 3 or more that had none."""
+    """The one allowance: the bias Add of an Einsum, or a MatMul of rank >= 3, that had none."""
     return max(_census(folded)[2] - _census(original)[2], 0)
 
 

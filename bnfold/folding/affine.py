@@ -107,6 +107,11 @@ class Affine:
         return bool((self.scale >= 0).all())
 
     @property
+    def nonpositive(self) -> bool:
+        """Every scale is <= 0."""
+        return bool((self.scale <= 0).all())
+
+    @property
     def invertible(self) -> bool:
         """Every scale is nonzero."""
         return bool((self.scale != 0).all())
@@ -114,6 +119,10 @@ class Affine:
     def after(self, inner: Affine) -> Affine:
         """self(inner(x)): s*(s' x + t') + t."""
         return Affine.of(self.scale * inner.scale, self.scale * inner.shift + self.shift)
+
+    def inverse(self) -> Affine:
+        """The map that undoes this one; it must be invertible."""
+        return Affine.of(1.0 / self.scale, -self.shift / self.scale)
 
     def scale_part(self) -> Affine:
         """X -> s*x."""

@@ -87,20 +87,26 @@ Change = Scale | Put
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """The map goes on: to inputs (pull) or outputs (push) by position; constants may change."""
+    """The map goes on: to inputs (pull) or outputs (push) by position; constants may change.
+
+    `bias` is a shift that needs an Add behind the node, `becomes` the operator that it turns into.
+    """
 
     to: Mapping[int, Affine]
     changes: Mapping[int, Change] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    bias: Array | None = None
+    becomes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """Constants take the whole map; `bias` is a shift that needs an Add behind the node."""
+    """Constants take the whole map; `bias` and `becomes` as in `Passes`."""
 
     changes: Mapping[int, Change] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     bias: Array | None = None
+    becomes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ def absorb(index: GraphIndex, plan: Plan, ledger: Ledger) -> None:
             ledger[name] = expected(current, change)
             index.set_input(step.node, slot, name)
         step.node.edited.update(step.attributes)
+        step.node.op_type = step.becomes or step.node.op_type
         if step.bias is not None:
             name = _add_bias(index, step, step.bias)
             ledger[name] = expected(None, Put(step.bias))
@@ -121,7 +122,7 @@ def _add_bias(index: GraphIndex, step: Step, bias: Array) -> str:
     node = step.node
     constant = _bias_constant(index, node, bias)
     name = index.make_constant(f"{_stem(node, 2)}_folded_bias", constant, "")
-    if bias.ndim == 2:
+    if step.makes_gemm:
         node.op_type = "Gemm"
         index.set_input(node, 2, name)
         return name

@@ -12,10 +12,8 @@ _KEEPS_ROWS = ("Identity", "Dropout")
 # exact moves exist for these (in principle); this version makes none
 _LINEAR_WITHOUT_RULE = frozenset(
     {
-        *("Einsum", "LSTM", "GRU", "RNN", "LayerNormalization", "GroupNormalization"),
-        *("RMSNormalization", "GridSample", "RoiAlign", "CumSum", "Trilu", "LpPool", "TopK"),
         *("If", "Loop", "Scan", "GatherElements", "GatherND", "ScatterND", "ScatterElements"),
-        *("CenterCropPad", "Col2Im", "ReverseSequence", "GlobalLpPool"),
+        *("CenterCropPad", "Col2Im", "ReverseSequence"),
     }
 )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bnfold.folding.affine import Affine, Array
-from bnfold.folding.answers import Absorbed, Answer, Answers, Blocked, Change, Facts, Passes
+from bnfold.folding.answers import Answer, Answers, Blocked, Change, Facts, Passes
 from bnfold.folding.facts import DEFAULT_DOMAINS, facts, sharpened, without_rule
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules import PULL, PULL_MANY, PUSH, PUSH_MANY, Maps
@@ -30,12 +30,18 @@ MOST_NODES = 500  # of one walk: beyond, the search as a whole would not stay li
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one node changes: constants by input slot, attributes, a bias to add behind it."""
+    """What one node changes: constants by slot, attributes, a bias behind it, its operator."""
 
     node: Node
     changes: Mapping[int, Change]
     attributes: Mapping[str, Any]
     bias: Array | None = None
+    becomes: str | None = None
+
+    @property
+    def makes_gemm(self) -> bool:
+        """A product of matrices takes its bias as a Gemm; elsewhere a bias is an Add behind."""
+        return self.bias is not None and self.bias.ndim == 2 and self.node.op_type == "MatMul"
 
 
 @dataclass(slots=True)
@@ -53,8 +59,8 @@ class Plan:
 
     @property
     def added(self) -> int:
-        """Nodes that the plan adds: a bias behind a product of matrices is a Gemm, no node."""
-        return sum(s.bias is not None and s.bias.ndim != 2 for s in self.steps)
+        """Nodes that the plan adds."""
+        return sum(s.bias is not None and not s.makes_gemm for s in self.steps)
 
 
 class _Choices:
@@ -156,9 +162,9 @@ def _settle(
     answer = choices.take(answers)
     if isinstance(answer, Blocked):
         raise Stop(sharpened(index, node, answer.reason), node.name)
-    bias = answer.bias if isinstance(answer, Absorbed) else None
-    if answer.changes or answer.attributes or bias is not None:
-        plan.steps.append(Step(node, answer.changes, answer.attributes, bias))
+    if answer.changes or answer.attributes or answer.bias is not None or answer.becomes:
+        step = Step(node, answer.changes, answer.attributes, answer.bias, answer.becomes)
+        plan.steps.append(step)
     else:
         plan.crossed.append(node)
     if len(plan.steps) + len(plan.crossed) > MOST_NODES:

@@ -8,13 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from onnx import TensorProto
 
 from bnfold.folding.affine import Affine, Array
-from bnfold.folding.answers import Answers, Blocked, Change, Facts, Passes, Put, trimmed
+from bnfold.folding.answers import (
+    Absorbed,
+    Answers,
+    Blocked,
+    Change,
+    Facts,
+    Passes,
+    Put,
+    trimmed,
+)
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules.broadcast import fits
+from bnfold.graph.constants import WRITTEN_AS
 
 Activation = Callable[[Array], Array]
+_BOUNDS = ((1, "min"), (2, "max"))  # of Clip: inputs from opset 11 on, attributes before
 
 
 def _relu(x: Array) -> Array:
@@ -125,18 +137,51 @@ def push_clip(node: Facts, m: Affine, k: int) -> Answers:
 
 
 def _clip(node: Facts, m: Affine, moved: Callable[[Array], float]) -> Answers:
+    """The bounds move along; under a negative scale the lower becomes the upper."""
+    if not m.is_uniform:
+        return Blocked(Reason.NONLINEAR_NEIGHBOURS)
+    if not m.invertible:
+        return Blocked(Reason.NEGATIVE_SCALE)
+    bounds = [_bound(node, slot, name) for slot, name in _BOUNDS]
+    if any(isinstance(bound, Blocked) for bound in bounds):
+        return Blocked(Reason.NONLINEAR_NEIGHBOURS)
+    new = [moved(b) if isinstance(b, np.ndarray) else None for b in bounds]
+    if not m.nonnegative:
+        new.reverse()
+    changes: dict[int, Change] = {}
+    attributes: dict[str, float] = {}
+    for (slot, name), value, outermost in zip(_BOUNDS, new, (-1.0, 1.0), strict=True):
+        if name in node.attributes or (node.version < 11 and value is not None):
+            attributes[name] = outermost * _largest(node) if value is None else value
+        elif value is not None or not node.input(slot).absent:
+            changes[slot] = Put(np.asarray(outermost * _largest(node) if value is None else value))
+    return Passes({0: m}, changes, attributes)
+
+
+def _bound(node: Facts, slot: int, attribute: str) -> Array | Blocked | None:
+    """A bound's value, None where there is none."""
+    if attribute in node.attributes:
+        return np.asarray(node.attributes[attribute], np.float64)
+    if node.input(slot).absent:
+        return None
+    bound = node.value(slot)
+    if bound is None or bound.size != 1:
+        return Blocked(Reason.NONLINEAR_NEIGHBOURS)
+    return bound.reshape(())
+
+
+def _largest(node: Facts) -> float:
+    """The largest number of the type: what an absent bound stands for."""
+    stated = [o.constant.elem_type for o in node.inputs[1:] if o.constant is not None]
+    return float(np.finfo(WRITTEN_AS[stated[0] if stated else TensorProto.FLOAT]).max)
+
+
+def push_hard_sigmoid(node: Facts, m: Affine, k: int) -> Answers:
+    """Clip(alpha x + beta, 0, 1) takes one map for the whole tensor: alpha s, beta + alpha t."""
     if not m.is_uniform:
         return Blocked(Reason.NONLINEAR_NEIGHBOURS)
     if not (m.scale > 0).all():
         return Blocked(Reason.NEGATIVE_SCALE)
-    changes: dict[int, Change] = {}
-    attributes: dict[str, float] = {}
-    for slot, attribute in ((1, "min"), (2, "max")):
-        if attribute in node.attributes:
-            attributes[attribute] = moved(np.asarray(node.attributes[attribute]))
-        elif not node.input(slot).absent:
-            bound = node.value(slot)
-            if bound is None or bound.size != 1:
-                return Blocked(Reason.NONLINEAR_NEIGHBOURS)
-            changes[slot] = Put(np.asarray(moved(bound.reshape(()))))
-    return Passes({0: m}, changes, attributes)
+    alpha, beta = (float(node.attributes.get(n, d)) for n, d in (("alpha", 0.2), ("beta", 0.5)))
+    scale, shift = float(m.scale.reshape(())), float(m.shift.reshape(()))
+    return Absorbed({}, {"alpha": alpha * scale, "beta": beta + alpha * shift})

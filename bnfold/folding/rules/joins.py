@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from bnfold.folding.affine import Affine, joined
-from bnfold.folding.answers import Absorbed, Answers, Blocked, Change, Facts, Passes, Put, trimmed
+from bnfold.folding.answers import (
+    Absorbed,
+    Answer,
+    Answers,
+    Blocked,
+    Change,
+    Facts,
+    Passes,
+    Put,
+    trimmed,
+)
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules.broadcast import on_operand
 
@@ -61,10 +72,20 @@ def push_concat(node: Facts, maps: Mapping[int, Affine]) -> Answers:
 
 
 def pull_max(node: Facts, m: Affine) -> Answers:
-    """S max(a, b) + t = max(sa + t, sb + t) for s >= 0; so for Min."""
-    if not m.nonnegative:
+    """S max(a, b) + t = max(sa + t, sb + t) for s >= 0, and min(sa + t, sb + t) for s <= 0."""
+    if not (m.nonnegative or m.nonpositive):
         return Blocked(Reason.NEGATIVE_SCALE)
-    return _to_all(node, m, range(len(node.inputs)))
+    return turned(_to_all(node, m, range(len(node.inputs))), node, m)
+
+
+_OPPOSITE = {"Max": "Min", "Min": "Max", "ReduceMax": "ReduceMin", "ReduceMin": "ReduceMax"}
+
+
+def turned(answer: Answer, node: Facts, m: Affine) -> Answer:
+    """The same answer of the opposite operator where the scale is negative."""
+    if m.nonnegative or isinstance(answer, Blocked):
+        return answer
+    return replace(answer, becomes=_OPPOSITE[node.op_type])
 
 
 def pull_where(node: Facts, m: Affine) -> Answers:
@@ -72,7 +93,7 @@ def pull_where(node: Facts, m: Affine) -> Answers:
     return _to_all(node, m, (1, 2))
 
 
-def _to_all(node: Facts, m: Affine, slots: range | tuple[int, ...]) -> Answers:
+def _to_all(node: Facts, m: Affine, slots: range | tuple[int, ...]) -> Answer:
     to: dict[int, Affine] = {}
     changes: dict[int, Change] = {}
     for i in slots:
@@ -90,10 +111,11 @@ def _to_all(node: Facts, m: Affine, slots: range | tuple[int, ...]) -> Answers:
 
 
 def push_max(node: Facts, maps: Mapping[int, Affine]) -> Answers:
-    """All computed branches carry one map with s >= 0; a constant c becomes (c - t)/s."""
-    if not all(m.nonnegative for m in maps.values()):
+    """All computed branches carry one map with s >= 0 or s <= 0; a constant c: (c - t)/s."""
+    m = next(iter(maps.values()))
+    if not (m.nonnegative or m.nonpositive):
         return Blocked(Reason.NEGATIVE_SCALE)
-    return _from_all(node, maps, tuple(range(len(node.inputs))))
+    return turned(_from_all(node, maps, tuple(range(len(node.inputs)))), node, m)
 
 
 def push_where(node: Facts, maps: Mapping[int, Affine]) -> Answers:
@@ -103,7 +125,7 @@ def push_where(node: Facts, maps: Mapping[int, Affine]) -> Answers:
     return _from_all(node, maps, (1, 2))
 
 
-def _from_all(node: Facts, maps: Mapping[int, Affine], slots: tuple[int, ...]) -> Answers:
+def _from_all(node: Facts, maps: Mapping[int, Affine], slots: tuple[int, ...]) -> Answer:
     if any(operand.rank is None for operand in node.inputs):
         return Blocked(Reason.SHAPE_UNKNOWN)
     rank = max(operand.rank or 0 for operand in node.inputs)

@@ -47,6 +47,8 @@ def pull_matmul(node: Facts, m: Affine) -> Answers:
             constants.append(Absorbed({slot: Scale(part.scale)}, bias=bias))
         elif m.is_scale_only:
             computed.append(Passes({slot: part}))
+        elif other.constant is not None:  # a constant on the other side: t behind it as a bias
+            computed.append(Passes({slot: part}, bias=m.shift))
     if a.rows_sum_to_one and b.constant is None:
         # P(sV + t) = s PV + t where the rows of P sum to one: attention outputs
         whole = _factor(m, 1, b, a)

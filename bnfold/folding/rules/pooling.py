@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from bnfold.folding.affine import Affine
-from bnfold.folding.answers import Answers, Blocked, Facts, Passes
+from bnfold.folding.answers import Answer, Answers, Blocked, Facts, Passes
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules.broadcast import known_size
 from bnfold.folding.rules.convolution import effective_pads
+from bnfold.folding.rules.joins import turned
 
 
 def _spatial(m: Affine) -> Blocked | None:
@@ -87,7 +88,7 @@ def push_global_max(node: Facts, m: Affine, k: int) -> Answers:
     return pull_global_max(node, m)
 
 
-def _axes(node: Facts) -> list[int] | None:
+def reduced_axes(node: Facts) -> list[int] | None:
     """The reduced axes, counted from the front, or None where they are not known."""
     rank = node.input(0).rank
     axes = node.integers(1, "axes")
@@ -98,30 +99,34 @@ def _axes(node: Facts) -> list[int] | None:
     return sorted(axis % rank for axis in axes)
 
 
-def _before(node: Facts, m: Affine, axes: list[int]) -> Affine:
+def before_reduction(node: Facts, m: Affine, axes: list[int]) -> Affine:
     """The map on the input: constant along what is reduced."""
     return m if node.attributes.get("keepdims", 1) else m.with_axes(axes)
 
 
-def _behind(node: Facts, m: Affine, axes: list[int]) -> Affine | None:
+def behind_reduction(node: Facts, m: Affine, axes: list[int]) -> Affine | None:
     """The map on the output, or None where it differs along what is reduced."""
     if any(axis in m.axes for axis in axes):
         return None
     return m if node.attributes.get("keepdims", 1) else m.without_axes(axes)
 
 
-def pull_reduce_mean(node: Facts, m: Affine) -> Answers:
+def pull_reduce_mean(node: Facts, m: Affine) -> Answer:
     """S mean(x) + t = mean(sx + t)."""
-    axes = _axes(node)
-    return Blocked(Reason.SHAPE_UNKNOWN) if axes is None else Passes({0: _before(node, m, axes)})
+    axes = reduced_axes(node)
+    return (
+        Blocked(Reason.SHAPE_UNKNOWN)
+        if axes is None
+        else Passes({0: before_reduction(node, m, axes)})
+    )
 
 
-def push_reduce_mean(node: Facts, m: Affine, k: int) -> Answers:
+def push_reduce_mean(node: Facts, m: Affine, k: int) -> Answer:
     """mean(sx + t) = s mean(x) + t."""
-    axes = _axes(node)
+    axes = reduced_axes(node)
     if k != 0 or axes is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
-    behind = _behind(node, m, axes)
+    behind = behind_reduction(node, m, axes)
     return Blocked(Reason.AXIS_MISMATCH) if behind is None else Passes({0: behind})
 
 
@@ -131,10 +136,10 @@ def _count(node: Facts, axes: list[int]) -> int | None:
 
 def pull_reduce_sum(node: Facts, m: Affine) -> Answers:
     """S sum(x) + t = sum(sx + t/n) over n known elements."""
-    axes = _axes(node)
+    axes = reduced_axes(node)
     if axes is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
-    before, count = _before(node, m, axes), _count(node, axes)
+    before, count = before_reduction(node, m, axes), _count(node, axes)
     if m.is_scale_only:
         return Passes({0: before})
     if not count:
@@ -144,10 +149,10 @@ def pull_reduce_sum(node: Facts, m: Affine) -> Answers:
 
 def push_reduce_sum(node: Facts, m: Affine, k: int) -> Answers:
     """sum(sx + t) = s sum(x) + n t over n known elements."""
-    axes = _axes(node)
+    axes = reduced_axes(node)
     if k != 0 or axes is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
-    behind, count = _behind(node, m, axes), _count(node, axes)
+    behind, count = behind_reduction(node, m, axes), _count(node, axes)
     if behind is None:
         return Blocked(Reason.AXIS_MISMATCH)
     if not m.is_scale_only and not count:
@@ -156,10 +161,14 @@ def push_reduce_sum(node: Facts, m: Affine, k: int) -> Answers:
 
 
 def pull_reduce_max(node: Facts, m: Affine) -> Answers:
-    """S max(x) + t = max(sx + t) for s >= 0; so for the minimum."""
-    return pull_reduce_mean(node, m) if m.nonnegative else Blocked(Reason.NEGATIVE_SCALE)
+    """S max(x) + t = max(sx + t) for s >= 0, and min(sx + t) for s <= 0."""
+    if not (m.nonnegative or m.nonpositive):
+        return Blocked(Reason.NEGATIVE_SCALE)
+    return turned(pull_reduce_mean(node, m), node, m)
 
 
 def push_reduce_max(node: Facts, m: Affine, k: int) -> Answers:
     """As pull."""
-    return push_reduce_mean(node, m, k) if m.nonnegative else Blocked(Reason.NEGATIVE_SCALE)
+    if not (m.nonnegative or m.nonpositive):
+        return Blocked(Reason.NEGATIVE_SCALE)
+    return turned(push_reduce_mean(node, m, k), node, m)
