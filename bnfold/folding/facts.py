@@ -13,7 +13,7 @@ _KEEPS_ROWS = ("Identity", "Dropout")
 _LINEAR_WITHOUT_RULE = frozenset(
     {
         *("If", "Loop", "Scan", "GatherElements", "GatherND", "ScatterND", "ScatterElements"),
-        *("CenterCropPad", "Col2Im", "ReverseSequence"),
+        *("CenterCropPad", "Col2Im", "ReverseSequence", "MeanVarianceNormalization"),
     }
 )
 

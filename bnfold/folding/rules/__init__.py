@@ -137,7 +137,6 @@ PUSH: Mapping[str, Push] = {
     "LpPool": lengths.push_lp_pool,
     "MatMul": matmul.push_matmul,
     "MaxPool": pooling.push_max,
-    "MeanVarianceNormalization": layers.push_mean_variance,
     "Neg": arithmetic.push_neg,
     "PRelu": activations.push_prelu,
     "Pad": resampling.push_pad,

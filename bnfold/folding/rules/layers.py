@@ -10,6 +10,7 @@ import numpy as np
 from bnfold.folding.affine import Affine, Array
 from bnfold.folding.answers import Absorbed, Answers, Blocked, Change, Facts, Put, trimmed
 from bnfold.folding.reasons import Reason
+from bnfold.folding.rules.norms import pull_batch as into_scale_and_bias
 
 
 def pull_layer(node: Facts, m: Affine) -> Answers:
@@ -53,26 +54,8 @@ def pull_rms(node: Facts, m: Affine) -> Answers:
 
 
 def pull_group(node: Facts, m: Affine) -> Answers:
-    """Parameters per channel take any map (opset 21), per group one that agrees in each group."""
-    gamma, beta = node.value(1), node.value(2)
-    if gamma is None or beta is None:
-        return Blocked(Reason.PARAMETER_NOT_CONSTANT)
-    if any(axis != 1 for axis in m.axes) or gamma.shape != beta.shape:
-        return Blocked(Reason.AXIS_MISMATCH)
-    scale, shift = (_fewer(v.reshape(-1), gamma.size) for v in (m.scale, m.shift))
-    if scale is None or shift is None:
-        return Blocked(Reason.AXIS_MISMATCH)
-    return Absorbed({1: Put(scale * gamma), 2: Put(scale * beta + shift)})
-
-
-def _fewer(values: Array, count: int) -> Array | None:
-    """One value for each of `count` runs of channels, or None where a run disagrees."""
-    if values.size == 1:
-        return values
-    if values.size % count:
-        return None
-    runs = values.reshape(count, -1)
-    return runs[:, 0] if (runs == runs[:, :1]).all() else None
+    """As InstanceNormalization: scale and bias are per channel (from opset 21 on)."""
+    return into_scale_and_bias(node, m)
 
 
 def push_group(node: Facts, m: Affine, k: int) -> Answers:
@@ -80,13 +63,7 @@ def push_group(node: Facts, m: Affine, k: int) -> Answers:
     groups = int(node.attributes["num_groups"])
     if k != 0 or not m.is_shift_only or any(axis != 1 for axis in m.axes):
         return Blocked(Reason.NONLINEAR_NEIGHBOURS)
-    agree = _fewer(m.shift.reshape(-1), groups) is not None
+    shift = m.shift.reshape(-1)
+    runs = shift.reshape(groups, -1) if shift.size > 1 else shift.reshape(1, 1)
+    agree = bool((runs == runs[:, :1]).all())
     return Absorbed() if agree else Blocked(Reason.NONLINEAR_NEIGHBOURS)
-
-
-def push_mean_variance(node: Facts, m: Affine, k: int) -> Answers:
-    """MeanVarianceNormalization: a shift that is constant along its axes goes with the mean."""
-    axes = {int(axis) % m.rank for axis in node.attributes.get("axes", (0, 2, 3))}
-    if not m.is_shift_only or axes & set(m.axes):
-        return Blocked(Reason.NONLINEAR_NEIGHBOURS)
-    return Absorbed()
