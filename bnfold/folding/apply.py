@@ -26,7 +26,7 @@ def obstacle(index: GraphIndex, plan: Plan) -> Reason | None:
     """Why a constant that the plan makes cannot be written in the model's number types."""
     for step in plan.steps:
         for slot, change in step.changes.items():
-            reason = _unwritable(index, step.node, slot, change)
+            reason = _unwritable(index, step, slot, change)
             if reason is not None:
                 return reason
         if step.bias is not None:
@@ -40,14 +40,15 @@ def obstacle(index: GraphIndex, plan: Plan) -> Reason | None:
     return None
 
 
-def _unwritable(index: GraphIndex, node: Node, slot: int, change: Change) -> Reason | None:
+def _unwritable(index: GraphIndex, step: Step, slot: int, change: Change) -> Reason | None:
+    node = step.node
     weight = _quantised(index, node, slot)
     if weight is not None:
         new = integers.rescaled(weight, change, index.opset)
         return new if isinstance(new, Reason) else None
     current = _current(index, node, slot)
     elem_type = _elem_type(index, node, current)
-    role = role_of(node.op_type, slot)
+    role = role_of(step.becomes or node.op_type, slot)
     if elem_type in FLOATS and in_range(current, change, elem_type, role):
         return None
     return Reason.NUMBER_RANGE

@@ -25,7 +25,11 @@ class Role(enum.Enum):
     TERM = "it is added, or compared"
 
 
-_BIASES = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, "InstanceNormalization": 2}
+_BIASES = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm"), 2),
+    **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "LayerNormalization"), 2),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), 3),
+}
 _TERMS = frozenset(("Add", "Sub", "Sum", "Mean", "Max", "Min", "Where", "Clip", "Pad", "Concat"))
 
 

@@ -23,7 +23,7 @@ from bnfold.folding.answers import (
 )
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules.broadcast import fits
-from bnfold.graph.constants import WRITTEN_AS
+from bnfold.graph.numbers import FLOATS
 
 Activation = Callable[[Array], Array]
 _BOUNDS = ((1, "min"), (2, "max"))  # of Clip: inputs from opset 11 on, attributes before
@@ -173,7 +173,7 @@ def _bound(node: Facts, slot: int, attribute: str) -> Array | Blocked | None:
 def _largest(node: Facts) -> float:
     """The largest number of the type: what an absent bound stands for."""
     stated = [o.constant.elem_type for o in node.inputs[1:] if o.constant is not None]
-    return float(np.finfo(WRITTEN_AS[stated[0] if stated else TensorProto.FLOAT]).max)
+    return FLOATS[stated[0] if stated else TensorProto.FLOAT].largest
 
 
 def push_hard_sigmoid(node: Facts, m: Affine, k: int) -> Answers:

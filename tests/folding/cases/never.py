@@ -127,5 +127,5 @@ ROWS: list[Case] = [
         lambda n, x: n.conv(x, 3, 4, pads=[0, 1, 0, 1]),
         "padding-shift",
     ),
-    between_nonlinear("input-to-Argmax", plain, op("ArgMax", axis=1), *EDGE, "operator-unknown"),
+    between_nonlinear("input-to-Argmax", plain, op("ArgMax", axis=1), *EDGE, "axis-mismatch"),
 ]

@@ -128,7 +128,7 @@ ROWS: list[Case] = [
     pulled("ReduceSum-pure", reduced("ReduceSum", 2, 3, keep=0), norm=PURE),
     pulled("ReduceSum-dynamic-STAYS", reduced("ReduceSum", 0), *AXIS, *SHIFT),
     pulled("ReduceSum-dynamic-pure", reduced("ReduceSum", 0), norm=PURE),
-    pulled("ReduceL2-STAYS", reduced("ReduceL2", 2, 3), *EDGE, "operator-unknown"),
+    pulled("ReduceL2-STAYS", reduced("ReduceL2", 2, 3), *EDGE, "negative-scale"),
     pulled("MaxPool", op("MaxPool", **K2), norm=POSITIVE),
     pulled("MaxPool-pads", op("MaxPool", **K3, pads=[1] * 4), norm=POSITIVE),
     pulled(
