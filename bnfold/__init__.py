@@ -20,7 +20,7 @@ from bnfold.errors import (
 from bnfold.version import __version__
 
 if TYPE_CHECKING:
-    from bnfold import bn, deployment, latency, onnxfile, reproduction, training
+    from bnfold import bn, deployment, latency, onnxfile, reproduction, training, verification
     from bnfold.accuracy import evaluate
     from bnfold.deployment import Deployment, check, deploy
     from bnfold.environment import DoctorReport, doctor
@@ -66,6 +66,7 @@ _ROOMS: dict[str, str | None] = {
     "onnxfile": None,
     "reproduction": "train",
     "training": "train",
+    "verification": None,
 }
 
 __all__ = [
@@ -106,6 +107,7 @@ __all__ = [
     "reproduction",
     "train",
     "training",
+    "verification",
     "verify",
 ]
 

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from bnfold.verification.culprit import Culprit, bisect
     from bnfold.verification.judge import verify
     from bnfold.verification.junit import annotation_lines, junit_xml
+    from bnfold.verification.metric import named as named_metric
     from bnfold.verification.page import html
     from bnfold.verification.verdict import Gate, OutputReport, Verdict
 
@@ -18,8 +19,10 @@ _HOMES = {
     "bisect": "culprit",
     "html": "page",
     "junit_xml": "junit",
+    "named_metric": "metric",
     "verify": "judge",
 }
+_INSIDE = {"named_metric": "named"}
 __all__ = [
     "Culprit",
     "Gate",
@@ -29,6 +32,7 @@ __all__ = [
     "bisect",
     "html",
     "junit_xml",
+    "named_metric",
     "verify",
 ]
 
@@ -38,5 +42,6 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         from importlib import import_module
 
-        return getattr(import_module(f"bnfold.verification.{_HOMES[name]}"), name)
+        home = import_module(f"bnfold.verification.{_HOMES[name]}")
+        return getattr(home, _INSIDE.get(name, name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from bnfold.errors import DataError, UsageError
 from bnfold.show import show
+from bnfold.verification import images, saved
 from bnfold.verification.cases import Array, Case
 from bnfold.verification.subject import Port
 
@@ -49,11 +50,14 @@ def _from_path(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str, d
         raise UsageError("there is no such file or folder of inputs", where=show(path, 300))
     if path.suffix == ".npy":
         return {path.name: {_only(ports, path): _npy(path, max_bytes)}}
-    return {path.name: _npz(path, max_bytes)}
+    return saved.split(path.name, _npz(path, max_bytes), [port.name for port in ports])
 
 
 def _from_folder(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str, dict[str, Array]]:
-    """`test_data_set_*/input_k.pb`; `*.npz`, one a case; `NAME.npy`; or all .npy of one input."""
+    """ONNX test sets; `*.npz`, one a case; `NAME.npy`; all .npy of one input; images.
+
+    A test set is a folder `test_data_set_K` of `input_k.pb`.
+    """
     sets = sorted(path.glob("test_data_set_*")) or ([path] if list(path.glob("input_*.pb")) else [])
     if sets:
         return {folder.name: _test_set(folder, ports, max_bytes) for folder in sets}
@@ -64,13 +68,21 @@ def _from_folder(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str,
     named = {file.stem: file for file in files}
     if ports and all(port.name in named for port in ports):
         return {path.name: {port.name: _npy(named[port.name], max_bytes) for port in ports}}
-    return {file.name: {_only(ports, file): _npy(file, max_bytes)} for file in files}
+    if files:
+        return {file.name: {_only(ports, file): _npy(file, max_bytes)} for file in files}
+    pictures = images.files_of(path)
+    if pictures:
+        name = _only(ports, pictures[0])
+        return {
+            str(file.relative_to(path)): {name: images.read(file, ports[0])} for file in pictures
+        }
+    return {}
 
 
 def _only(ports: Sequence[Port], path: Path) -> str:
     if len(ports) != 1:
         raise DataError(
-            f"the model has {len(ports)} inputs, a .npy holds one",
+            f"the model has {len(ports)} inputs, this file holds one",
             where=show(path, 300),
             hint="name each file after its input, or use one .npz",
         )

@@ -27,6 +27,11 @@ class Case:
     feeds: Mapping[str, Array]
     given: bool = False
 
+    @property
+    def elements(self) -> int:
+        """How many values it holds."""
+        return sum(value.size for value in self.feeds.values())
+
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.standard_normal(shape)

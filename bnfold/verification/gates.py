@@ -11,9 +11,8 @@ from bnfold.show import show
 from bnfold.verification.cases import Array
 from bnfold.verification.measures import UNIT, Pool, numeric, rms
 from bnfold.verification.truth import Sample, Watched
-from bnfold.verification.verdict import Gate
+from bnfold.verification.verdict import JITTER_LIMIT, Gate
 
-JITTER_LIMIT = 8.0
 RUNTIME_LIMIT = 4.0
 FLOOR_ULPS = 4.0  # below this many u of the output, the original's own error counts as this
 LEAST_CASES = 5

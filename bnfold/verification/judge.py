@@ -2,60 +2,81 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from bnfold import child
 from bnfold.errors import UsageError
 from bnfold.verification import layers as layer_walk
+from bnfold.verification import saved
 from bnfold.verification.brought import MAX_BYTES, Brought, brought
-from bnfold.verification.cases import Array, Shapes, generated
+from bnfold.verification.cases import Case, Shapes, generated
+from bnfold.verification.metric import Metric, measured
 from bnfold.verification.runtime import Runtime
 from bnfold.verification.subject import Model, Subject, check_signatures, subject
 from bnfold.verification.tolerance import Tolerance
 from bnfold.verification.trial import Progress, Trial
-from bnfold.verification.verdict import Verdict
-
-Metric = Callable[[Callable[[Mapping[str, Array]], dict[str, Array]]], float]
+from bnfold.verification.verdict import Layer, Verdict
 
 
-def verify(
-    a: Model,
-    b: Model,
-    *,
-    batches: Sequence[int] = (1, 3),
-    shapes: Shapes | None = None,
-    provider: str = "cpu",
-    inputs: Brought | None = None,
-    rtol: float | None = None,
-    atol: float | None = None,
-    seed: int = 0,
-    layers: bool = False,
-    metric: Metric | None = None,
-    max_bytes: int = MAX_BYTES,
-    timeout_s: float = child.SECONDS,
-    progress: Progress | None = None,
-) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `verify` was asked, beside the two models."""
+
+    batches: Sequence[int] = (1, 3)
+    shapes: Shapes | None = None
+    provider: str = "cpu"
+    inputs: Brought | None = None
+    rtol: float | None = None
+    atol: float | None = None
+    seed: int = 0
+    layers: bool = False
+    metric: Metric | None = None
+    max_bytes: int = MAX_BYTES
+    timeout_s: float = child.SECONDS
+    save_inputs: str | os.PathLike[str] | None = None
+    progress: Progress | None = None
+
+
+class Asked(TypedDict, total=False):
+    """Keywords of `verify`."""
+
+    batches: Sequence[int]
+    """Batch sizes of the generated inputs, where the model's batch is open: (1, 3)."""
+    shapes: Shapes | None
+    """Sizes by input name (the batch may be left out) or by symbol."""
+    provider: str
+    """"cpu" or "cuda"; ONNX Runtime runs in a child process."""
+    inputs: Brought | None
+    """A .npz, a folder of .npy, images or ONNX test sets, or arrays by input name."""
+    rtol: float | None
+    """With `atol`: judge by |b - a| <= atol + rtol |a|, elementwise, instead of the gates."""
+    atol: float | None
+    seed: int
+    """Of the inputs and of the jitter."""
+    layers: bool
+    """Compare all tensors that both models name alike."""
+    metric: Metric | None
+    """Called with each model's `run(feeds) -> outputs`; its number is shown for both."""
+    max_bytes: int
+    """The most that files of inputs may hold."""
+    timeout_s: float
+    """The most that ONNX Runtime may take to load a model or to run it once."""
+    save_inputs: str | os.PathLike[str] | None
+    """A .npz that the inputs are written to."""
+    progress: Progress | None
+    """Called with steps done, steps in all, and what is done now."""
+
+
+def verify(a: Model, b: Model, **asked: Unpack[Asked]) -> Verdict:
     """Is `b` the same function as `a`, up to rounding?
 
-    Args:
-        a: the original: a path, the file's bytes or a ModelProto.
-        b: the candidate.
-        batches: batch sizes of the generated inputs, where the model's batch is open.
-        shapes: sizes by input name (the batch may be left out) or by symbol.
-        provider: "cpu" or "cuda"; ONNX Runtime runs in a child process.
-        inputs: a .npz, a folder of .npy or of ONNX test sets, or arrays by input name.
-        rtol: with `atol`: judge elementwise by |b - a| <= atol + rtol |a| instead of the gates.
-        atol: see `rtol`.
-        seed: of the inputs and of the jitter.
-        layers: compare all tensors that both models name alike.
-        metric: called with each model's `run(feeds) -> outputs`; its number is shown for both.
-        max_bytes: the most that files of inputs may hold.
-        timeout_s: the most that ONNX Runtime may take to load a model or to run it once.
-        progress: called with steps done, steps in all, and what is done now.
+    Both are a path, a file's bytes or a ModelProto; the keywords are those of `Asked`.
 
     Raises:
         UsageError: a missing file, sizes or a provider that cannot be.
@@ -65,23 +86,58 @@ def verify(
         DataError: inputs that are damaged, do not fit or hold NaN.
     """
     began = time.monotonic()
+    question = Question(**asked)
+    if (question.rtol is None) != (question.atol is None):
+        raise UsageError("rtol and atol go together", hint="--rtol 1e-3 --atol 1e-5")
     with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
-        pair = _subjects(a, b, Path(folder))
-        given = None if inputs is None else brought(inputs, pair[0].inputs, max_bytes)
-        cases = given or generated(pair[0].inputs, _batches(batches), shapes, seed)
-        told = progress or (lambda done, of, what: None)
-        with Runtime(provider, timeout_s=timeout_s) as runtime:
-            trial = Trial(pair, cases, runtime, Tolerance(rtol, atol), seed, told)
-            trial.run()
-            numbers = None if metric is None else _metric(metric, runtime, pair)
-            trial.close()
-        walked = layer_walk.layers(pair[0], pair[1], cases[0], seed) if layers else ()
-    return replace(
-        trial.verdict(walked), metric=numbers, seconds=round(time.monotonic() - began, 3)
-    )
+        pair = subjects(a, b, Path(folder))
+        verdict = _answered(pair, cases_of(pair[0], question), question)
+    return replace(verdict, seconds=round(time.monotonic() - began, 3))
 
 
-def _subjects(a: Model, b: Model, folder: Path) -> tuple[Subject, Subject]:
+def cases_of(original: Subject, question: Question) -> tuple[Case, ...]:
+    """The inputs that the question brings, or seeded ones.
+
+    Raises:
+        UsageError: no such file, or sizes that cannot be.
+        DataError: damaged inputs, or such as do not fit.
+    """
+    if question.inputs is not None:
+        cases = brought(question.inputs, original.inputs, question.max_bytes)
+    else:
+        batches = _batches(question.batches)
+        cases = generated(original.inputs, batches, question.shapes, question.seed)
+    if question.save_inputs is not None:
+        saved.save(question.save_inputs, cases)
+    return cases
+
+
+def _answered(
+    pair: tuple[Subject, Subject], cases: tuple[Case, ...], question: Question
+) -> Verdict:
+    tolerance = Tolerance(question.rtol, question.atol)
+    told = question.progress or (lambda done, of, what: None)
+    with Runtime(question.provider, timeout_s=question.timeout_s) as runtime:
+        trial = Trial(pair, cases, runtime, tolerance, question.seed, told)
+        trial.run()
+        numbers = None
+        if question.metric is not None:
+            numbers = measured(question.metric, runtime, pair)
+        trial.close()
+    walked: tuple[Layer, ...] = ()
+    if question.layers:
+        walked = layer_walk.layers(*pair, layer_walk.telling(cases), question.seed)
+    return replace(trial.verdict(walked), metric=numbers)
+
+
+def subjects(a: Model, b: Model, folder: Path) -> tuple[Subject, Subject]:
+    """Both models, with labels that differ.
+
+    Raises:
+        UsageError: there is no such file.
+        ModelError: not a sound ONNX model.
+        CheckFailed: the signatures differ.
+    """
     first, second = subject(a, "original", folder), subject(b, "candidate", folder)
     if first.label == second.label:  # sessions and reports are told apart by it
         first = replace(first, label=f"{first.label} (original)")
@@ -95,15 +151,3 @@ def _batches(batches: Sequence[int]) -> tuple[int, ...]:
     if not found or min(found) < 1:
         raise UsageError(f"batch sizes {list(batches)} cannot be", hint="--batch 1,3")
     return found
-
-
-def _metric(metric: Metric, runtime: Runtime, pair: tuple[Subject, Subject]) -> tuple[float, float]:
-    numbers = []
-    for side in pair:
-        key = runtime.load(side, "none")
-
-        def run(feeds: Mapping[str, Array], key: str = key) -> dict[str, Array]:
-            return runtime.run(key, feeds)
-
-        numbers.append(float(metric(run)))
-    return numbers[0], numbers[1]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import onnx
 
@@ -13,13 +14,14 @@ from bnfold.errors import DataError
 from bnfold.ops64 import EvaluationError, Evaluator, Unsupported
 from bnfold.show import show
 from bnfold.verification.cases import Array, Case
-from bnfold.verification.measures import UNIT, rms
+from bnfold.verification.measures import UNIT, Pool, rms
 from bnfold.verification.refold import reference_of
 from bnfold.verification.subject import Subject
 from bnfold.verification.truth import jitter
 from bnfold.verification.verdict import Layer
 
 HELD_BYTES = 1 << 30  # what may wait for its twin, at most
+MOST_CASES = 5
 _LEAST_JITTER = 0.25
 
 
@@ -29,51 +31,104 @@ def surviving(a: onnx.ModelProto, b: onnx.ModelProto) -> list[str]:
     return [name for node in b.graph.node for name in node.output if name in made]
 
 
-def layers(a: Subject, b: Subject, case: Case, seed: int = 0) -> tuple[Layer, ...]:
+def telling(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """The cases of the smallest size, a few: one alone may hide a fault behind a dead unit."""
+    least = min(case.elements for case in cases)
+    return tuple(case for case in cases if case.elements == least)[:MOST_CASES]
+
+
+def layers(a: Subject, b: Subject, cases: Sequence[Case], seed: int = 0) -> tuple[Layer, ...]:
     """Each surviving float tensor's error, in units of what jitter of the weights does to it.
 
-    Sorted by `growth`: by how much the ratio exceeds that of the tensors before it.
+    Pooled over the cases; sorted by `growth`: by how much the ratio exceeds that of the tensors
+    before it.
 
     Raises:
-        DataError: a graph does not run on the case.
+        DataError: a graph does not run on a case.
     """
-    names = surviving(a.model, b.model)
-    reference, _ = reference_of(a, b)
-    wanted = set(names)
-    found: list[Layer] = []
-    try:
-        with (
-            _Stream(Evaluator(a.model), case, wanted) as original,
-            _Stream(Evaluator(reference, perturb=jitter(seed)), case, wanted) as moved,
-        ):
-
-            def compare(name: str, value: Array) -> None:
-                if name in wanted and value.dtype.kind == "f":
-                    exact, shaken = original.take(name), moved.take(name)
-                    if exact is not None:
-                        known = found[-1].jitter if found else _LEAST_JITTER
-                        found.append(_layer(name, len(found), (exact, value, shaken), known))
-
-            Evaluator(b.model).run(case.feeds, on_value=compare)
-    except Unsupported:
-        return ()
-    except EvaluationError as cause:
-        raise DataError(f"the graph does not run: {show(cause, 300)}", where=b.label) from cause
+    tracks: dict[str, _Track] = {}
+    evaluators = _evaluators(a, b, seed)
+    for case in cases:
+        if not _compared(evaluators, case, b.label, tracks):
+            return ()
+    found = [track.layer(name, k) for k, (name, track) in enumerate(tracks.items())]
     return tuple(sorted(_with_growth(found), key=lambda layer: -layer.growth))
 
 
-def _layer(
-    name: str, position: int, values: tuple[Array, Array, Array | None], known: float
-) -> Layer:
+@dataclass(slots=True)
+class _Track:
+    """One tensor over the cases."""
+
+    error: Pool = field(default_factory=Pool)
+    effect: Pool = field(default_factory=Pool)
+    unit: float = UNIT[1]
+    misfit: bool = False
+
+    def layer(self, name: str, position: int) -> Layer:
+        if self.misfit:
+            return Layer(name, position, math.inf, 0.0, math.inf, 0.0)
+        loudest = self.error.loudest
+        error = self.error.value(loudest) / self.unit
+        jitter = self.effect.value(loudest, _LEAST_JITTER * self.unit) / self.unit
+        return Layer(name, position, error, jitter, error / jitter, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluators:
+    wanted: frozenset[str]
+    original: Evaluator
+    moved: Evaluator
+    candidate: Evaluator
+
+
+def _evaluators(a: Subject, b: Subject, seed: int) -> _Evaluators:
+    reference = reference_of(a, b).model
+    return _Evaluators(
+        frozenset(surviving(a.model, b.model)),
+        Evaluator(a.model),
+        Evaluator(reference, perturb=jitter(seed)),
+        Evaluator(b.model),
+    )
+
+
+def _compared(these: _Evaluators, case: Case, label: str, tracks: dict[str, _Track]) -> bool:
+    """One case through all three graphs side by side; False where nothing computes it."""
+    try:
+        with (
+            _Stream(these.original, case, these.wanted) as original,
+            _Stream(these.moved, case, these.wanted) as moved,
+        ):
+            known = _LEAST_JITTER * UNIT[1]
+
+            def compare(name: str, value: Array) -> None:
+                nonlocal known
+                if name in these.wanted and value.dtype.kind == "f":
+                    exact, shaken = original.take(name), moved.take(name)
+                    if exact is not None:
+                        track = tracks.setdefault(name, _Track())
+                        known = _add(track, (exact, value, shaken), known)
+
+            these.candidate.run(case.feeds, on_value=compare)
+    except Unsupported:
+        return False
+    except EvaluationError as cause:
+        raise DataError(f"the graph does not run: {show(cause, 300)}", where=label) from cause
+    return True
+
+
+def _add(track: _Track, values: tuple[Array, Array, Array | None], known: float) -> float:
+    """One case; the relative effect of the jitter, which the next tensor may have to borrow."""
     a, b, shaken = values
     if a.shape != b.shape:
-        return Layer(name, position, float("inf"), 0.0, float("inf"), 0.0)
-    scale = rms(a) or 1.0
-    unit = UNIT[1]
-    error = rms(b - a) / scale / unit
+        track.misfit = True
+        return known
+    size = rms(a)
     # a tensor that the reference lacks is taken to be shaken as the one before it
-    effect = known if shaken is None else rms(shaken - a) / scale / unit
-    return Layer(name, position, error, effect, error / max(effect, _LEAST_JITTER), 0.0)
+    comparable = shaken is not None and shaken.shape == a.shape
+    effect = rms(shaken - a) if shaken is not None and comparable else known * size
+    track.error.add(rms(b - a), size)
+    track.effect.add(effect, size)
+    return effect / size if size else known
 
 
 def _with_growth(found: list[Layer]) -> Iterator[Layer]:
@@ -86,7 +141,7 @@ def _with_growth(found: list[Layer]) -> Iterator[Layer]:
 class _Stream:
     """A graph that runs in a thread and hands its tensors over as they are asked for."""
 
-    def __init__(self, evaluator: Evaluator, case: Case, wanted: set[str]) -> None:
+    def __init__(self, evaluator: Evaluator, case: Case, wanted: frozenset[str]) -> None:
         self._queue: queue.Queue[tuple[str, Array] | BaseException | None] = queue.Queue(maxsize=4)
         self._waiting: dict[str, Array] = {}
         self._held = 0
@@ -110,7 +165,7 @@ class _Stream:
         while not self._queue.empty():
             self._queue.get_nowait()
 
-    def _work(self, evaluator: Evaluator, case: Case, wanted: set[str]) -> None:
+    def _work(self, evaluator: Evaluator, case: Case, wanted: frozenset[str]) -> None:
         def put(name: str, value: Array) -> None:
             if self._closed.is_set():
                 raise _Enough

@@ -13,14 +13,14 @@ from bnfold.errors import CheckFailed, DataError, UsageError
 from bnfold.ops64 import Unsupported
 from bnfold.show import show
 from bnfold.verification.cases import Case
-from bnfold.verification.gates import JITTER_LIMIT, LEAST_CASES, Float64Gate, RuntimeGate
+from bnfold.verification.gates import LEAST_CASES, Float64Gate, RuntimeGate
 from bnfold.verification.measures import UNIT, Comparison, finite
 from bnfold.verification.refold import reference_of
 from bnfold.verification.runtime import Level, Runtime, both_installed
 from bnfold.verification.subject import Subject
 from bnfold.verification.tolerance import Tolerance
 from bnfold.verification.truth import Truth, Watched, watched
-from bnfold.verification.verdict import Gate, Layer, Reference, Verdict
+from bnfold.verification.verdict import JITTER_LIMIT, Gate, Layer, Reference, Verdict
 
 Progress = Callable[[int, int, str], None]
 _RUNS: tuple[tuple[str, Level], ...] = (
@@ -53,17 +53,18 @@ class Trial:
             f"{side} {level}": self.runtime.load(self.pair[side == "candidate"], level)
             for side, level in _RUNS
         }
-        model, certificate = reference_of(a, b)
-        self.gates.append(certificate)
+        reference = reference_of(a, b)
+        self.gates.append(reference.gate)
+        self.folds = reference.folds
         self.pairs = watched(a, b)
         self.float64 = Float64Gate(self.pairs, units)
         self.runtime_gate = RuntimeGate(units)
         self.comparisons = {port.name: Comparison(port.name) for port in a.outputs}
-        truth = self._truth(model)
-        smallest = min(_size(case) for case in self.cases)
+        truth = self._truth(reference.model)
+        smallest = min(case.elements for case in self.cases)
         for k, case in enumerate(self.cases):
             self.told(k, len(self.cases), case.name)
-            draw = k if _size(case) <= smallest or case.given else None
+            draw = k if case.elements <= smallest or case.given else None
             with _sizes_asked_for(case):
                 truth = self._case(case, truth, draw)
         self.told(len(self.cases), len(self.cases), "done")
@@ -132,6 +133,7 @@ class Trial:
             seed=self.seed,
             notes=tuple(self.notes),
             layers=layers,
+            folds=self.folds,
             histogram=tuple(sorted(bins.items())),
         )
 
@@ -190,10 +192,6 @@ def _sizes_asked_for(case: Case) -> Iterator[None]:
         if case.given:
             raise
         raise UsageError(cause.message, where=cause.where, hint=cause.hint) from cause
-
-
-def _size(case: Case) -> int:
-    return sum(value.size for value in case.feeds.values())
 
 
 def _sentence(failed: list[Gate], deciding: list[Gate], *, proven: bool) -> str:

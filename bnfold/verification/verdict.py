@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
+from bnfold.folding.report import Fold
+
+JITTER_LIMIT = 8.0
 Reference = Literal["float64", "tolerance"]
 
 
@@ -75,6 +78,7 @@ class Verdict:
     seed: int
     notes: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()
+    folds: tuple[Fold, ...] = ()
     metric: tuple[float, float] | None = None
     histogram: tuple[tuple[float, int], ...] = ()
     seconds: float = 0.0
@@ -84,6 +88,12 @@ class Verdict:
         plain = _plain(self)
         assert isinstance(plain, dict)
         return plain
+
+    @property
+    def departs(self) -> Layer | None:
+        """The first tensor, in the candidate's order, that departs by more than rounding does."""
+        ordered = sorted(self.layers, key=lambda layer: layer.position)
+        return next((layer for layer in ordered if not layer.ratio <= JITTER_LIMIT), None)
 
     def gate(self, name: str) -> Gate | None:
         """The gate of that name, or None."""

@@ -24,6 +24,7 @@ COMMANDS = (
     "fold",
     "inspect",
     "verify",
+    "bisect",
     "bench",
     "deploy",
     "check",

@@ -97,3 +97,23 @@ timeout_option = click.option(
     metavar="SECONDS",
     help="The most that ONNX Runtime may take to load or first run a model.",
 )
+
+
+def running(batches: str) -> Callable[[Decorated], Decorated]:
+    """Options of what runs models: --batch, --shape, --provider, --seed, --timeout."""
+
+    def decorate(function: Decorated) -> Decorated:
+        batch = click.option(
+            "--batch",
+            "batches",
+            callback=read_batches,
+            default=batches,
+            show_default=True,
+            metavar="N[,N]",
+            help="Batch sizes.",
+        )
+        for option in (timeout_option, seed_option, provider_option, shape_option, batch):
+            function = option(function)
+        return function
+
+    return decorate

@@ -1,4 +1,4 @@
-"""Progress of a training: one line on stderr, only where someone may look at it."""
+"""Progress: one line on stderr, only where someone may look at it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bnfold.show import show
 from bnfold_cli.session import Session
 
 if TYPE_CHECKING:
@@ -24,5 +25,19 @@ def steps(session: Session) -> Callable[[StepMetrics], None] | None:
         )
         over = session.progress and step.step < step.steps
         print(f"{line:<78}", end="\r" if over else "\n", file=sys.stderr, flush=True)
+
+    return draw
+
+
+def rounds(session: Session) -> Callable[[int, int, str], None] | None:
+    """A bar of what is done of how much, drawn over itself; nothing where nobody looks."""
+    if not session.progress:
+        return None
+
+    def draw(done: int, of: int, what: str) -> None:
+        filled = 24 * done // max(of, 1)
+        line = f"[{'=' * filled}{' ' * (24 - filled)}] {done}/{of} {show(what, 40)}"
+        over = done < of
+        print(f"{line if over else '':<78}", end="\r", file=sys.stderr, flush=True)
 
     return draw

@@ -2,113 +2,176 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import bnfold
 from bnfold.errors import CheckFailed, UsageError
-from bnfold_cli.options import (
-    Shapes,
-    json_option,
-    provider_option,
-    read_batches,
-    seed_option,
-    shape_option,
-    timeout_option,
-)
+from bnfold.show import show
+from bnfold_cli.options import json_option, running
+from bnfold_cli.progress import rounds
 from bnfold_cli.session import current
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bnfold import Verdict
+    from bnfold.verification import Gate
+
+MOST_LAYERS = 30
+
+
+def asking(function: Any) -> Any:
+    """Options of the question itself, which `bisect` asks as well."""
+    options = (
+        click.option(
+            "--inputs",
+            metavar="FILE|FOLDER",
+            help="Real inputs: .npz, .npy, a folder of them, of ONNX test sets or of images.",
+        ),
+        running("1,3"),
+        click.option("--rtol", type=click.FloatRange(0), help="With --atol: a fixed tolerance."),
+        click.option("--atol", type=click.FloatRange(0), help="With --rtol: a fixed tolerance."),
+        click.option(
+            "--max-bytes",
+            type=click.IntRange(1),
+            default=4 << 30,
+            show_default=True,
+            metavar="N",
+            help="The most that a file of inputs may hold.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 @click.command(short_help="Are two models equivalent, up to rounding?")
 @click.argument("original")
 @click.argument("candidate")
-@click.option("--inputs", metavar="FILE|FOLDER", help="Real inputs in place of random ones.")
-@click.option(
-    "--batch",
-    "batches",
-    callback=read_batches,
-    default="1,3",
-    show_default=True,
-    metavar="N[,N]",
-    help="Batch sizes.",
-)
-@shape_option
-@provider_option
-@seed_option
-@timeout_option
-@click.option("--rtol", type=click.FloatRange(0), help="With --atol: judge by a fixed tolerance.")
-@click.option("--atol", type=click.FloatRange(0), help="With --rtol: judge by a fixed tolerance.")
+@asking
 @click.option("--layers", is_flag=True, help="Compare the tensors in between, too.")
+@click.option("--metric", metavar="package.module:callable", help="A number of your own for both.")
+@click.option("--junit", metavar="FILE", help="Write the gates as JUnit XML.")
+@click.option("--report", metavar="FILE.html", help="Write a page with pictures.")
+@click.option("--save-inputs", metavar="FILE.npz", help="Write the inputs, for --inputs.")
 @json_option
 def command(
     original: str,
     candidate: str,
-    inputs: str | None,
-    batches: tuple[int, ...],
-    shapes: Shapes,
-    provider: str,
-    seed: int,
-    timeout_s: float,
-    rtol: float | None,
-    atol: float | None,
-    layers: bool,
+    metric: str | None,
+    junit: str | None,
+    report: str | None,
+    **asked: Any,
 ) -> None:
     """Compare CANDIDATE with ORIGINAL on the same inputs; exit 4 where they differ.
 
     Example: bnfold verify resnet50.onnx resnet50.folded.onnx --batch 1,4
     """
-    if (rtol is None) != (atol is None):
-        raise UsageError("--rtol and --atol go together")
+    files = [file for file in (junit, report, asked["save_inputs"]) if file]
+    _spare(files, [original, candidate, asked["inputs"]])
     verdict = bnfold.verify(
         original,
         candidate,
-        batches=batches,
-        shapes=shapes,
-        provider=provider,
-        inputs=inputs,
-        rtol=rtol,
-        atol=atol,
-        seed=seed,
-        timeout_s=timeout_s,
-        layers=layers,
+        metric=bnfold.verification.named_metric(metric) if metric else None,
+        progress=rounds(current()),
+        **asked,
     )
+    _write(verdict, junit, report)
     failed = None if verdict.ok else CheckFailed(verdict.sentence, where=candidate)
-    data = {"original": original, "candidate": candidate, **verdict.to_dict()}
-    current().answer(data, lambda console: _page(console, verdict), failed)
+    data = {"original": original, "candidate": candidate, **verdict.to_dict(), "written": files}
+    current().answer(data, lambda console: page(console, verdict, files), failed)
 
 
-def _page(console: Console, verdict: Verdict) -> None:
+def _spare(files: list[str], read: list[str | None]) -> None:
+    """What is written may be none of what is read, and has to be writable."""
+    for file in files:
+        for source in read:
+            if source and Path(source).exists() and bnfold.onnxfile.same_file(source, file):
+                raise UsageError("the output is an input", where=show(file, 300))
+        bnfold.onnxfile.check_writable(file)
+
+
+def _write(verdict: Verdict, junit: str | None, report: str | None) -> None:
+    """JUnit and the page; annotations where a workflow of GitHub reads them."""
+    room = bnfold.verification
+    if junit:
+        bnfold.onnxfile.write_text(junit, room.junit_xml(verdict))
+    if report:
+        bnfold.onnxfile.write_text(report, room.html(verdict))
+    if os.environ.get("GITHUB_ACTIONS"):  # the runner reads stderr as well as stdout
+        print(*room.annotation_lines(verdict), sep="\n", file=sys.stderr)
+
+
+def page(console: Console, verdict: Verdict, files: list[str]) -> None:
+    """The sentence, outputs, gates, tensors, notes."""
     from bnfold_cli.tables import table, text
 
     console.print(text(verdict.sentence, "green" if verdict.ok else "red", 500))
+    heads = ("output", ">max abs", ">max rel", ">ulps", ">SQNR dB", ">cosine", ">top-1", ">top-5",
+             ">rtol needed")  # fmt: skip
     rows = [
         (
             one.name,
             f"{one.max_abs:.3g}",
             f"{one.max_rel:.3g}",
+            f"{one.ulps:.3g}",
             f"{one.sqnr_db:.1f}",
-            "" if one.top1 is None else f"{one.top1:.2%}",
+            f"{one.cosine:.6g}",
+            _share(one.top1),
+            _share(one.top5),
+            f"{one.needed_rtol:.2g}",
         )
         for one in verdict.outputs
     ]
     console.print()
-    console.print(table(("output", ">max abs", ">max rel", ">SQNR dB", ">argmax agrees"), rows))
-    gates = [(gate.name, _word(gate.ok), gate.sentence) for gate in verdict.gates if gate.decides]
+    console.print(table(heads, rows))
     console.print()
-    console.print(table(("gate", "", ""), gates))
-    if verdict.layers:
-        layers = [(one.name, f"{one.error:.3g}", f"{one.ratio:.3g}") for one in verdict.layers]
+    gates = [(one.name, _word(one), text(one.sentence, longest=400)) for one in verdict.gates]
+    console.print(table(("gate", "", ""), gates, unbroken=("gate",)))
+    if verdict.metric:
         console.print()
-        console.print(table(("tensor", ">error", ">in units of rounding"), layers))
+        console.print(
+            f"metric: {verdict.metric[0]:.6g} original, {verdict.metric[1]:.6g} candidate"
+        )
+    _layers(console, verdict)
     for note in verdict.notes:
         console.print(text(f"note: {note}", longest=500))
+    for file in files:
+        console.print(f"wrote {show(file, 300)}")
 
 
-def _word(ok: bool | None) -> str:
-    return "not asked" if ok is None else "holds" if ok else "fails"
+def _layers(console: Console, verdict: Verdict) -> None:
+    """The tensors whose error grows most, and the first that departs."""
+    from bnfold_cli.tables import table, text
+
+    if not verdict.layers:
+        return
+    heads = ("tensor", ">error, u", ">times rounding", ">growth")
+    shown = verdict.layers[:MOST_LAYERS]
+    rows = [
+        (one.name, f"{one.error:.3g}", f"{one.ratio:.3g}", f"{one.growth:.3g}") for one in shown
+    ]
+    console.print()
+    console.print(table(heads, rows))
+    if len(shown) < len(verdict.layers):
+        console.print(f"and {len(verdict.layers) - len(shown)} tensors more (--json has all)")
+    first = verdict.departs
+    if first:
+        console.print(text(f"first tensor that departs: {show(first.name, 200)}", longest=300))
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
+
+
+def _word(gate: Gate) -> str:
+    if gate.ok is None:
+        return "not asked" if gate.decides else "shown"
+    if not gate.decides:
+        return "shown"
+    return "holds" if gate.ok else "fails"

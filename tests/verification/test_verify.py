@@ -14,7 +14,8 @@ from onnx import numpy_helper
 import bnfold
 from bnfold import errors, onnxfile
 from bnfold.verification import bisect, verify
-from bnfold.verification.gates import JITTER_LIMIT, RUNTIME_LIMIT
+from bnfold.verification.gates import RUNTIME_LIMIT
+from bnfold.verification.verdict import JITTER_LIMIT
 from tests.build import make_model, node, tensor, value
 from tests.verification import nets
 
