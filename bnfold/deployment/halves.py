@@ -60,11 +60,10 @@ def narrowed(model: onnx.ModelProto, dtype: str, cases: Sequence[Case]) -> Narro
     kept = []
     for key in list(slots):
         node = index.nodes[key]
-        for name in _tensors(node, slots[key]):
-            if name in bad:
-                kept.append(f"{show(node.name)}: {show(name)} {bad[name]}")
-                del slots[key]
-                break
+        lost = [f"{show(name)} {bad[name]}" for name in _tensors(node, slots[key]) if name in bad]
+        if lost:
+            kept.append(f"{show(node.name)}: {', '.join(lost)}")
+            del slots[key]
     if not slots:
         why = kept[0] if kept else f"no operator of it takes {dtype}"
         raise CheckFailed(f"nothing of this model can be {dtype}: {why}")

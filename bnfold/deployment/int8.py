@@ -63,7 +63,8 @@ def _parts(case: Case, ports: Sequence[Port]) -> Iterator[Case]:
 def quantise(wide: Subject, path: Path, cases: Sequence[Case], provider: str) -> dict[str, Any]:
     """Write the int8 model to `path`; answers the spread of its weights' channels.
 
-    Activations are uint8 on a CPU, as its kernels want them, and symmetric int8 for a GPU.
+    On a CPU activations are uint8 and weights keep 7 bits: without VNNI its kernels saturate on 8
+    (measured: docs/deploy.md), and nobody knows which CPU comes. For a GPU all is symmetric int8.
 
     Raises:
         CheckFailed: the quantiser fails on this model, or finds nothing to quantise.
@@ -81,6 +82,7 @@ def quantise(wide: Subject, path: Path, cases: Sequence[Case], provider: str) ->
                 per_channel=True,
                 activation_type=QuantType.QUInt8 if on_cpu else QuantType.QInt8,
                 weight_type=QuantType.QInt8,
+                reduce_range=on_cpu,
                 extra_options={} if on_cpu else {"ActivationSymmetric": True},
             )
         except Exception as cause:  # the quantiser raises whatever comes

@@ -12,6 +12,7 @@ from bnfold import child
 from bnfold.deployment import targets
 from bnfold.deployment.smoke.words import PROVIDERS
 from bnfold.errors import UsageError
+from bnfold.folding.report import Options
 from bnfold.show import show
 from bnfold.verification.cases import Shapes
 
@@ -39,6 +40,7 @@ class Precision(Enum):
 class Order:
     """One deployment. `calibration`: inputs for int8, and for the ranges of half precision."""
 
+    fold: Options
     target: targets.Target
     layout: Layout
     precision: Precision
@@ -54,6 +56,7 @@ class Order:
 
 def order(
     *,
+    fold: Options | None = None,
     target: str | None = None,
     layout: str = "plain",
     dtype: str = "float32",
@@ -83,6 +86,7 @@ def order(
     if not batches or min(batches) < 1 or instances < 1:
         raise UsageError("batch sizes and instances start at 1")
     return Order(
+        fold=fold or Options(),
         target=targets.installed() if target is None else targets.target(target),
         layout=_word(Layout, layout, "layout"),
         precision=_word(Precision, quantize or dtype, "dtype"),

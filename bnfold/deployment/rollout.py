@@ -19,7 +19,7 @@ from bnfold.deployment.order import Layout, Order, Precision, order
 from bnfold.deployment.smoke.words import MANIFEST, PROVIDERS
 from bnfold.errors import CheckFailed, EnvironmentLacks, ModelError, UsageError
 from bnfold.folding.engine import fold_in_place
-from bnfold.folding.report import FoldReport, Options
+from bnfold.folding.report import FoldReport
 from bnfold.show import show
 from bnfold.verification import Verdict, verify
 from bnfold.verification.cases import Case, generated
@@ -67,11 +67,11 @@ def deploy(model: str | os.PathLike[str], to: str | os.PathLike[str], **asked: A
     Args:
         model: an ONNX file; what is folded already stays as it is.
         to: the folder.
-        **asked: the keywords of `bnfold.deployment.order.order`: `target` ("ort:1.18"; this
-            environment's onnxruntime by default), `layout` ("plain" or "triton"), `dtype`
-            ("float32", "float16", "bfloat16"), `quantize` ("int8") with `calibration`, `provider`
-            ("cpu", "cuda", "tensorrt"), `batches`, `shapes`, `instances`, `seed`, `timeout_s`,
-            `progress` (called with what is done now).
+        **asked: the keywords of `bnfold.deployment.order.order`: `fold` (Options), `target`
+            ("ort:1.18"; this environment's onnxruntime by default), `layout` ("plain", "triton"),
+            `dtype` ("float32", "float16", "bfloat16"), `quantize` ("int8") with `calibration`,
+            `provider` ("cpu", "cuda", "tensorrt"), `batches`, `shapes`, `instances`, `seed`,
+            `timeout_s`, `progress` (called with what is done now).
 
     Raises:
         UsageError: a missing file, an unknown word, a folder that is no deployment.
@@ -117,13 +117,13 @@ class _Making:
             self._stamp(model, report)
             onnxfile.write(model, wide_path)
         del model
-        original = subject(self.source.path, "original", self.work)
+        original = self._subject(self.source.path, "original")
         cases = generated(original.inputs, self.order.batches, self.order.shapes, self.order.seed)
         with Runtime(timeout_s=self.order.timeout_s) as runtime:
             precision, wide = self._narrowed(wide_path, cases, runtime)
-            deployed = subject(self.home / "model.onnx", "deployed", self.work)
+            deployed = self._subject(self.home / "model.onnx", "deployed")
             self.order.told("golden answers")
-            reference = replace(original, label="original") if wide is None else deployed
+            reference = original if wide is None else deployed
             found = golden.answers(reference, cases, runtime, wide)
         proof = golden.write(found, self.folder, self.home)
         self._write_extras(deployed, found)
@@ -151,7 +151,7 @@ class _Making:
         self.order.told("folding")
         model = onnx.ModelProto()
         model.CopyFrom(self.source.model)
-        report = fold_in_place(model, Options())
+        report = fold_in_place(model, self.order.fold)
         low = lowering.lowered(model, self.order.target)
         least = {Precision.BFLOAT16: _BFLOAT16_OPSET, Precision.INT8: _PER_CHANNEL_OPSET}
         needed = least.get(self.order.precision, 0)
@@ -160,7 +160,7 @@ class _Making:
 
     def _stamp(self, model: onnx.ModelProto, report: FoldReport) -> None:
         if report.folded:
-            onnxfile.stamp(model, self.source.sha256, len(report.folded), Options())
+            onnxfile.stamp(model, self.source.sha256, len(report.folded), self.order.fold)
 
     def _verified(self, path: Path, converted: tuple[lowering.Newer, ...]) -> Verdict:
         asked = self.order
@@ -187,7 +187,7 @@ class _Making:
         if precision is Precision.FLOAT32:
             return {"dtype": precision.value}, None
         self.order.told(precision.value)
-        wide = subject(wide_path, "float32", self.work)
+        wide = self._subject(wide_path, "float32")
         given = self._calibration(wide)
         path = self.home / "model.onnx"
         if precision is Precision.INT8:
@@ -197,10 +197,14 @@ class _Making:
             made = narrowed(wide.model, precision.value, (*cases, *given))
             onnxfile.write(made.model, path)
             told = self._ranges(made)
-        narrow = subject(path, precision.value, self.work)
+        narrow = self._subject(path, precision.value)
         if self._runs_here(narrow, runtime):
             told["agreement"] = int8.agreement(wide, narrow, given or cases, runtime)
         return {"dtype": precision.value, **told}, wide
+
+    def _subject(self, path: Path, label: str) -> Subject:
+        """With a label of its own: sessions are told apart by it."""
+        return replace(subject(path, label, self.work), label=label)
 
     def _calibration(self, wide: Subject) -> tuple[Case, ...]:
         if self.order.calibration is None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     metavar="N[,N]",
     help="Batch sizes of the golden inputs.",
 )
+@click.option("--freeze-inputs", is_flag=True, help="Take overridable initializers as constants.")
 @click.option("--instances", type=click.IntRange(1), default=1, help="Triton: of the model.")
 @shape_option
 @seed_option
@@ -63,6 +64,7 @@ def command(
     calibration: str | None,
     provider: str,
     batches: tuple[int, ...],
+    freeze_inputs: bool,
     instances: int,
     shapes: Shapes,
     seed: int,
@@ -77,6 +79,7 @@ def command(
     made = bnfold.deploy(
         model,
         folder,
+        fold=bnfold.Options(freeze_inputs=freeze_inputs),
         target=target,
         layout=layout,
         dtype=dtype,
