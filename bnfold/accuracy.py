@@ -14,7 +14,7 @@ from bnfold.extras import require
 from bnfold.show import show
 
 if TYPE_CHECKING:
-    from bnfold.training.data import Dataset
+    from bnfold.training.dataset import Dataset
     from bnfold.training.evaluation import Evaluation
 
 _BATCH = 64
@@ -55,6 +55,8 @@ def evaluate(
 
 
 def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str) -> float:
+    import torch
+
     from bnfold.latency import runtime
     from bnfold.latency.sessions import Setting, session
 
@@ -65,8 +67,9 @@ def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str) -> float
     made = session(str(file.path), Setting(provider=runtime.provider_name(provider)))
     right = 0
     for start in range(0, len(data.test), _BATCH):
-        images = data.test.images[start : start + _BATCH]
-        labels = data.test.labels[start : start + _BATCH].numpy()
+        chosen = torch.arange(start, min(start + _BATCH, len(data.test)))
+        images, taken = data.test.take(chosen)
+        labels = taken.numpy()
         scores = _run(made, inputs[0], data.inputs(images).numpy(), where)
         if scores.ndim != 2 or scores.shape != (len(labels), data.classes):
             raise DataError(

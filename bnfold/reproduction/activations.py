@@ -34,7 +34,7 @@ class Spread:
 
 def watching(data: Dataset) -> Callable[[nn.Module], Mapping[str, Any]]:
     """What `Watch` measures: percentiles (3, units) over the probe, in eval mode."""
-    probe = data.inputs(data.test.images[:PROBE])
+    probe = data.inputs(data.test.take(torch.arange(min(PROBE, len(data.test))))[0])
     shares = torch.tensor([p / 100 for p in PERCENTILES])
 
     def measure(model: nn.Module) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from bnfold.errors import DataError, UsageError
 from bnfold.reproduction.piece import Arm, Curve, Kind, Piece, curve_of, write_json
 from bnfold.reproduction.scale import FULL, SMOKE, Scale
 from bnfold.training import Dataset, Interrupted, load_data
-from bnfold.training.data import Split
+from bnfold.training.dataset import Split
 from bnfold.training.lock import locked
 
 EXPERIMENT, RESULT = "reproduction.json", "result.json"
@@ -150,10 +150,8 @@ def _best(arm: Arm, grid: tuple[Curve, ...], scale: Scale) -> float:
 def _held_out(data: Dataset) -> Dataset:
     """The last sixth of the training images in the test images' place."""
     cut = len(data.train) - len(data.train) // HELD_OUT
-    images, labels = data.train.images, data.train.labels
-    return replace(
-        data, train=Split(images[:cut], labels[:cut]), test=Split(images[cut:], labels[cut:])
-    )
+    first, last = torch.arange(len(data.train)).tensor_split((cut,))
+    return replace(data, train=Split(*data.train.take(first)), test=Split(*data.train.take(last)))
 
 
 def _described(data: str, scale: Scale) -> dict[str, Any]:

@@ -20,3 +20,9 @@ def shifted(images: Tensor, distance: int, generator: torch.Generator) -> Tensor
     samples = torch.arange(count, device=images.device)[:, None, None, None]
     channels = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
     return padded[samples, channels, rows, columns]
+
+
+def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image (N, C, H, W) mirrored left to right, or not, as a coin says."""
+    coins = torch.randint(0, 2, (len(images), 1, 1, 1), generator=generator).bool()
+    return torch.where(coins.to(images.device), images.flip(3), images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from bnfold.bn.population import Estimator, drift, load_statistics, population_s
 from bnfold.errors import DataError, UsageError
 from bnfold.training import checkpoint as checkpoints
 from bnfold.training.config import TrainConfig, from_dict
-from bnfold.training.data import Dataset
 from bnfold.training.data import load as load_data
+from bnfold.training.dataset import Dataset
 from bnfold.training.device import select
 from bnfold.training.loop import accuracy, calibration_inputs
 
@@ -51,7 +51,7 @@ def recalibrate(model: nn.Module, data: Dataset, config: TrainConfig) -> Calibra
         UsageError: a batch leaves one value per channel.
         DataError: an activation is not finite.
     """
-    estimator = config.estimator
+    estimator: Estimator = "moving" if config.freeze_bn else config.estimator
     before = accuracy(model, data, data.test)
     batches = list(calibration_inputs(config, data))
     found = population_statistics(model, batches, estimator=estimator)
@@ -137,17 +137,22 @@ def fitting_data(found: checkpoints.Checkpoint, name: str) -> Dataset:
         DataError: files are missing or corrupt, or sizes or classes do not fit the checkpoint.
     """
     facts = found.manifest["data"]
-    data = load_data(name, binarize=bool(facts["binarize"]))
+    data = load_data(name, binarize=bool(facts["binarize"]), size=found.shape[1])
     if data.shape != found.shape or data.classes > int(facts["classes"]):
         raise DataError(
             f"data '{name}' has {data.classes} classes of {data.shape}, the checkpoint "
             f"{facts['classes']} of {found.shape}",
             where=str(found.path),
         )
-    return Dataset(
-        data.name, data.train, data.test, int(facts["classes"]), int(facts["top"]),
-        float(facts["mean"]), float(facts["std"]), bool(facts["binarize"]),
+    return replace(
+        data, classes=int(facts["classes"]), top=int(facts["top"]),
+        mean=_numbers(facts["mean"]), std=_numbers(facts["std"]), binarize=bool(facts["binarize"]),
     )  # fmt: skip
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """One a channel, or one for all: the first version wrote a plain number."""
+    return tuple(map(float, value)) if isinstance(value, list) else (float(value),)
 
 
 def _write(found: checkpoints.Checkpoint, facts: dict[str, Any], out: Path | None) -> Path:

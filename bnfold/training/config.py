@@ -37,14 +37,26 @@ class TrainConfig:
     decay: float = 0.94  # exponential and step: the factor ...
     decay_epochs: float = 1.0  # ... and how often it applies
     label_smoothing: float = 0.0
+    accumulate: int = 1  # micro-batches a step; BatchNorm normalises over each by itself
+    ema: float = 0.0  # decay of averaged weights, which the last checkpoint then holds; 0 is off
+    weights: str | None = None  # a file, run or checkpoint to start from
+    freeze_bn: bool = False  # statistics, gamma and beta stay as they are
     shift: int = 0  # augmentation: each image moved by up to so many pixels
+    flip: bool = False  # augmentation: each image mirrored or not
+    crop: Literal["random", "centre"] = "random"  # of image folders, in training
+    size: int = 224  # of images from image folders
     binarize: bool = False  # pixels thresholded at one half (paper, 4.1)
-    precision: Literal["float32", "bfloat16"] = "float32"  # BatchNorm stays in float32
+    # of products and sums in convolutions and matrices; BatchNorm's parameters stay in float32
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    layout: Literal["auto", "channels_last", "contiguous"] = "auto"  # auto: channels last on CUDA
+    compile: bool = False  # by torch.compile
+    deterministic: bool = False  # of two ways the one that gives the same bits each time
     estimator: Literal["pooled", "paper", "moving"] = "pooled"
     calibration_batches: int = 100
     log_every: int = 10
     save_every: int = 5  # epochs between checkpoints and held-out accuracies
     keep: int = 2  # checkpoints kept beside the best
+    tensorboard: bool = False  # the records as TensorBoard events too
 
     def folder(self) -> Path:
         """The run folder, given or by default."""
@@ -73,6 +85,15 @@ PRESETS: Mapping[str, TrainConfig] = {
         model="resnet8", data="fashion-mnist", epochs=10, batch=128, shift=2, log_every=50
     ),
     # section 4.1: 50,000 steps of 60 binary images, plain SGD; the rate is not in the paper
+    "cifar10": TrainConfig(
+        model="resnet20", data="cifar10", epochs=30, batch=128, shift=4, flip=True, log_every=50
+    ),
+    # the recipe of published ResNet-50 weights, at 256 images a step
+    "imagenet": TrainConfig(
+        model="resnet50", data="imagenet", epochs=90, batch=256, lr=0.1, weight_decay=1e-4,
+        warmup=5 / 90, label_smoothing=0.1, flip=True, precision="bfloat16", log_every=50,
+        save_every=1,
+    ),
     "mnist-paper": PAPER,
     "mnist-paper-plain": replace(PAPER, model="mnist-mlp"),
 }  # fmt: skip
@@ -132,6 +153,12 @@ def validated(config: TrainConfig) -> TrainConfig:
         "decay must lie in (0, 1]": 0 < config.decay <= 1,
         "decay_epochs must be positive": config.decay_epochs > 0,
         "label_smoothing must lie in [0, 1)": 0 <= config.label_smoothing < 1,
+        "accumulate must divide batch into at least 2 images": config.accumulate > 0
+        and config.batch % config.accumulate == 0
+        and config.batch // config.accumulate >= 2,
+        "ema must lie in [0, 1)": 0 <= config.ema < 1,
+        "freeze_bn needs weights": not config.freeze_bn or bool(config.weights),
+        "size must lie in 8..2048": 8 <= config.size <= 2048,
         "shift must not be negative": config.shift >= 0,
         "steps, seed, threads must not be negative": min(
             config.steps, config.seed, config.threads

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
 from bnfold.errors import EnvironmentLacks, RunStopped, UsageError
+
+logger = logging.getLogger(__name__)
 
 
 def select(name: str = "auto") -> torch.device:
@@ -29,11 +34,44 @@ def select(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def placed(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on the device: channels last on CUDA, whose kernels want it, else contiguous."""
-    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-    model.to(memory_format=layout)  # type: ignore[call-overload]
+def layout_of(name: str, device: torch.device) -> torch.memory_format:
+    """`auto` is channels last on CUDA, whose kernels want it, else contiguous."""
+    last = name == "channels_last" or (name == "auto" and device.type == "cuda")
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def placed(model: nn.Module, device: torch.device, layout: str = "auto") -> nn.Module:
+    """The model on the device, its kernels laid out."""
+    model.to(memory_format=layout_of(layout, device))  # type: ignore[call-overload]
     return model.to(device)
+
+
+@contextmanager
+def numerics(precision: str, *, deterministic: bool) -> Iterator[None]:
+    """TF32 only where asked for, and if wanted one result for one input; as before afterwards.
+
+    torch's own default is TF32 for convolutions and not for matrices; the three switches of the
+    new interface are set each, since the old names refuse to answer once these disagree.
+    """
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    parts: list[Any] = [cuda, cudnn.conv, cudnn.rnn]  # type: ignore[attr-defined]
+    before = [part.fp32_precision for part in parts]
+    settings = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    wanted = "tf32" if precision == "tf32" else "ieee"
+    logger.info("float32 products on CUDA: %s; deterministic: %s", wanted, deterministic)
+    try:
+        for part in parts:
+            part.fp32_precision = wanted
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts
+            torch.use_deterministic_algorithms(mode=True)
+        torch.backends.cudnn.benchmark = not deterministic
+        yield
+    finally:
+        for part, value in zip(parts, before, strict=True):
+            part.fp32_precision = value
+        torch.use_deterministic_algorithms(settings[0])
+        torch.backends.cudnn.benchmark = settings[1]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import nn
 from bnfold.errors import UsageError
 from bnfold.training import checkpoint as checkpoints
 from bnfold.training.calibration import fitting_data
-from bnfold.training.data import Dataset
+from bnfold.training.dataset import Dataset
 from bnfold.training.device import select
 from bnfold.training.loop import accuracy
 

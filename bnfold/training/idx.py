@@ -1,4 +1,4 @@
-"""The idx format of MNIST: big-endian sizes, then bytes; plain or gzipped."""
+"""MNIST and its kin: the idx format (big-endian sizes, then bytes), plain or gzipped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnfold.errors import DataError
+from bnfold.training.dataset import Dataset, Split, in_memory, split
 
 UINT8 = 0x08
+PARTS = ("train", "t10k")
+
+
+def idx_set(name: str, folder: Path, *, binarize: bool = False) -> Dataset:
+    """The data set of the four files in a folder.
+
+    Raises:
+        DataError: a file is missing or corrupt, or they do not fit each other.
+    """
+    if not folder.is_dir():
+        raise _missing(folder, "no such folder")
+    train, test = (_part(folder, part) for part in PARTS)
+    return in_memory(name, train, test, binarize=binarize)
+
+
+def has_idx(folder: Path) -> bool:
+    """Does the folder hold one of the four files?"""
+    return find(folder, "train-images", 3) is not None or any(folder.glob("t*k*-idx*"))
+
+
+def _part(folder: Path, part: str) -> Split:
+    arrays = []
+    for kind, dimensions in (("images", 3), ("labels", 1)):
+        path = find(folder, f"{part}-{kind}", dimensions)
+        if path is None:
+            raise _missing(folder, f"no {part}-{kind}-idx{dimensions}-ubyte[.gz]")
+        arrays.append(read(path, dimensions))
+    images, labels = arrays
+    if len(images) != len(labels):
+        raise DataError(
+            f"{len(images)} images but {len(labels)} labels in {part}-*", where=str(folder)
+        )
+    return split(images[:, None], labels.astype(np.int64))
+
+
+def _missing(folder: Path, what: str) -> DataError:
+    return DataError(
+        f"data set not found: {what}",
+        where=str(folder),
+        hint=f"put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
+        f"t10k-labels-idx1-ubyte (or their .gz) into {folder}, or give --data FOLDER",
+    )
 
 
 def read(path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bnfold.errors import DataError
+from bnfold.extras import require
 from bnfold.onnxfile import write_text
 
 
@@ -69,3 +71,43 @@ def cut(path: Path, step: int) -> None:
         except (ValueError, KeyError, TypeError):
             continue
     write_text(path, "".join(kept))
+
+
+class Events(Protocol):
+    """Where records go beside the metrics file."""
+
+    def add(self, record: StepMetrics) -> None:
+        """Take one in."""
+
+
+class _Nowhere:
+    def add(self, record: StepMetrics) -> None:
+        """Nobody asked for it."""
+
+
+class _Board:
+    def __init__(self, writer: Any) -> None:
+        self.writer = writer
+
+    def add(self, record: StepMetrics) -> None:
+        """One scalar for each number."""
+        for name, value in record.to_dict().items():
+            if isinstance(value, int | float) and name not in ("step", "steps"):
+                self.writer.add_scalar(name, value, record.step)
+
+
+@contextmanager
+def events(folder: Path, wanted: bool) -> Iterator[Events]:  # noqa: FBT001
+    """TensorBoard's events in the folder, if wanted.
+
+    Raises:
+        EnvironmentLacks: tensorboard is not installed.
+    """
+    if not wanted:
+        yield _Nowhere()
+        return
+    writer = require("torch.utils.tensorboard", "train").SummaryWriter(folder)
+    try:
+        yield _Board(writer)
+    finally:
+        writer.close()

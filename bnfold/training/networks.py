@@ -1,14 +1,11 @@
-"""A network by its name in bnfold_models, or from the user's own package.module:callable."""
+"""A network by its name: bnfold_models, torchvision:, timm:, or the user's own callable."""
 
 from __future__ import annotations
-
-import importlib
-import os
-import sys
 
 from torch import nn
 
 from bnfold.errors import UsageError
+from bnfold.training import callables, vision
 from bnfold_models import create, names
 
 
@@ -17,38 +14,32 @@ def check(name: str) -> None:
 
     Raises:
         UsageError: no such name, module or callable.
+        EnvironmentLacks: torchvision or timm is asked for and does not import.
     """
-    if ":" in name:
-        _callable(name)
+    library, colon, _ = name.partition(":")
+    if library in vision.LIBRARIES and colon:
+        vision.check(name)
+    elif colon:
+        callables.find(name)
     elif name not in names():
         create(name)
 
 
 def build(name: str, *, classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
-    """A fresh network for (N, channels, *size) images; a callable gets the same keywords.
+    """A fresh network for (N, channels, *size) images; a callable gets the keywords it takes.
 
     Raises:
         UsageError: no such name, module or callable, or it returns no torch module.
+        EnvironmentLacks: torchvision or timm is asked for and does not import.
     """
-    if ":" not in name:
+    library, colon, _ = name.partition(":")
+    if not colon:
         return create(name, classes=classes, channels=channels, size=size)
-    made = _callable(name)(classes=classes, channels=channels, size=size)
+    if library in vision.LIBRARIES:
+        return vision.build(name, classes=classes, channels=channels)
+    function = callables.find(name)
+    offered = {"classes": classes, "channels": channels, "size": size}
+    made = function(**callables.accepted(function, offered))
     if not isinstance(made, nn.Module):
         raise UsageError(f"{name} returned {type(made).__name__}, not a torch.nn.Module")
     return made
-
-
-def _callable(name: str):  # type: ignore[no-untyped-def]
-    """What package.module:callable names, looked for in the working folder too."""
-    module_name, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as cause:
-        raise UsageError(f"cannot import '{module_name}': {cause}", where=name) from cause
-    except AttributeError as cause:
-        raise UsageError(f"'{module_name}' has no '{attribute}'", where=name) from cause
-    if not callable(found):
-        raise UsageError(f"'{attribute}' of '{module_name}' is not callable", where=name)
-    return found

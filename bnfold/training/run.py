@@ -19,16 +19,17 @@ from torch import nn
 from bnfold.errors import DataError, UsageError
 from bnfold.onnxfile import write_text
 from bnfold.training import checkpoint as checkpoints
-from bnfold.training import loop, metrics, networks
+from bnfold.training import loop, metrics, networks, weights
 from bnfold.training.calibration import Calibration, recalibrate
 from bnfold.training.config import TrainConfig, from_dict, validated
-from bnfold.training.data import Dataset
 from bnfold.training.data import load as load_data
-from bnfold.training.device import memory_told, placed, select, threads
+from bnfold.training.dataset import Dataset
+from bnfold.training.device import memory_told, numerics, placed, select, threads
 from bnfold.training.lock import locked
 from bnfold.training.metrics import StepMetrics
 from bnfold.training.seeds import Purpose, number
 from bnfold.training.signals import Stop, deferred
+from bnfold.training.state import Training, begin, restore, state_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ Existing = Literal["refuse", "resume", "replace"]
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
 # what may change when a run goes on; all else would make it another run (a data set may have moved)
 CHANGEABLE = frozenset(
-    {"out", "data", "device", "threads", "lr", "weight_decay", "precision", "estimator",
-     "calibration_batches", "log_every", "save_every", "keep"}
+    {"out", "data", "device", "threads", "lr", "weight_decay", "precision", "estimator", "weights",
+     "calibration_batches", "log_every", "save_every", "keep", "layout", "compile", "tensorboard",
+     "deterministic"}
 )  # fmt: skip
 
 
@@ -92,11 +94,12 @@ def train(
     start = time.perf_counter()
     config, device = validated(config), select(config.device)
     networks.check(config.model)
-    data = load_data(config.data, binarize=config.binarize) if data is None else data
+    data = _data(config) if data is None else data
     folder = config.folder()
     _refuse_existing(folder, existing)
-    guards = threads(config.threads), memory_told("outside a step", config.batch)
-    with locked(folder), deferred() as stop, guards[0], guards[1]:
+    numbers = numerics(config.precision, deterministic=config.deterministic)
+    guards = threads(config.threads), memory_told("outside a step", config.batch), numbers
+    with locked(folder), deferred() as stop, guards[0], guards[1], guards[2]:
         found = _prepare(folder, config, existing, data)
         training = _begin(config, data.to(device), found)
         _loop(training, folder, stop, on_step, watch)
@@ -106,6 +109,10 @@ def train(
     seconds = time.perf_counter() - start
     last = checkpoints.locate(folder)
     return Run(folder, last, config, model, data, training.step, done.accuracy, done, seconds)
+
+
+def _data(config: TrainConfig) -> Dataset:
+    return load_data(config.data, binarize=config.binarize, size=config.size)
 
 
 def _refuse_existing(folder: Path, existing: Existing) -> None:
@@ -175,52 +182,28 @@ def _refuse_other(path: Path, config: TrainConfig) -> None:
         logger.info("resuming with other settings: %s", ", ".join(differ))
 
 
-def _begin(
-    config: TrainConfig, data: Dataset, found: checkpoints.Checkpoint | None
-) -> loop.Training:
+def _begin(config: TrainConfig, data: Dataset, found: checkpoints.Checkpoint | None) -> Training:
     """A fresh network from the seed, or where the checkpoint left off, generators and all."""
     device = data.train.labels.device
     random.seed(number(config.seed, Purpose.WEIGHTS))
     torch.manual_seed(number(config.seed, Purpose.WEIGHTS))
     channels, height, width = data.shape
-    model = (
-        networks.build(config.model, classes=data.classes, channels=channels, size=(height, width))
-        if found is None
-        else found.model
-    )
-    training = loop.begin(config, placed(model, device), data)
     if found is not None:
-        _restore(training, found)
-    return training
-
-
-def _state(training: loop.Training) -> dict[str, Any]:
-    """Everything beside the weights that the next step depends on; plain containers only."""
-    return {
-        "step": training.step,
-        "best": float(training.best),
-        "optimizer": training.optimizer.state_dict(),
-        "torch_rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "python_rng": random.getstate(),
-    }
-
-
-def _restore(training: loop.Training, found: checkpoints.Checkpoint) -> None:
-    state = found.state()
-    try:
-        training.optimizer.load_state_dict(state["optimizer"])
-        training.step, training.best = int(state["step"]), float(state["best"])
-        torch.set_rng_state(state["torch_rng"])
-        if training.data.train.labels.is_cuda and state["cuda_rng"]:
-            torch.cuda.set_rng_state(state["cuda_rng"][0])
-        random.setstate(state["python_rng"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as cause:
-        raise DataError(f"unusable training state: {cause}", where=str(found.path)) from cause
+        training = begin(config, placed(found.model, device, config.layout), data)
+        restore(training, found.state(), str(found.path))
+        return training
+    model = networks.build(
+        config.model, classes=data.classes, channels=channels, size=(height, width)
+    )
+    if config.weights:
+        kept = weights.fit(model, weights.read(config.weights), data.classes, config.weights)
+        if kept:
+            logger.warning("other classes: %s begin anew", ", ".join(kept))
+    return begin(config, placed(model, device, config.layout), data)
 
 
 def _loop(
-    training: loop.Training,
+    training: Training,
     folder: Path,
     stop: Stop,
     on_step: Callable[[StepMetrics], None] | None,
@@ -230,20 +213,22 @@ def _loop(
 
     def on_record(record: StepMetrics) -> None:
         metrics.append(folder / METRICS, record)
+        events.add(record)
         if on_step is not None:
             on_step(record)
 
-    def on_save(state: loop.Training, held_out: float) -> None:
+    def on_save(state: Training, held_out: float) -> None:
         _save(state, folder, held_out, None)
 
     def stopped() -> bool:
         return stop.signal is not None
 
-    loop.fit(training, on_record=on_record, on_save=on_save, stopped=stopped, watch=watch)
+    with metrics.events(folder / "tensorboard", training.config.tensorboard) as events:
+        loop.fit(training, on_record=on_record, on_save=on_save, stopped=stopped, watch=watch)
     _heed(stop, training, folder)
 
 
-def _heed(stop: Stop, training: loop.Training, folder: Path) -> None:
+def _heed(stop: Stop, training: Training, folder: Path) -> None:
     """Leave, if a signal came; everything is saved by now."""
     if stop.signal is not None:
         raise stop.error(
@@ -252,15 +237,19 @@ def _heed(stop: Stop, training: loop.Training, folder: Path) -> None:
         )
 
 
-def _finish(training: loop.Training, folder: Path) -> Calibration:
-    """Algorithm 2 with the final weights, and the checkpoint that export reads."""
+def _finish(training: Training, folder: Path) -> Calibration:
+    """Algorithm 2 with the final (or averaged) weights, and the checkpoint that export reads."""
     training.model.eval()
+    parameters = dict(training.model.named_parameters())
+    with torch.no_grad():
+        for name, value in training.average.items():
+            parameters[name].copy_(value)
     done = recalibrate(training.model, training.data, training.config)
     path = _save(training, folder, done.accuracy, done)
     return replace(done, checkpoint=path)
 
 
-def _save(training: loop.Training, folder: Path, held_out: float, done: Calibration | None) -> Path:
+def _save(training: Training, folder: Path, held_out: float, done: Calibration | None) -> Path:
     """One checkpoint; `last` names it, `best` too if none before was better."""
     root = folder / CHECKPOINTS
     better = held_out >= training.best
@@ -272,7 +261,7 @@ def _save(training: loop.Training, folder: Path, held_out: float, done: Calibrat
         "accuracy": held_out,
         "calibration": None if done is None else done.to_dict(),
     }
-    path = checkpoints.save(root, training.step, training.model, _state(training), facts)
+    path = checkpoints.save(root, training.step, training.model, state_of(training), facts)
     checkpoints.point(root, "last", training.step)
     if better:
         checkpoints.point(root, "best", training.step)

@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     ORDER = 1
     AUGMENT = 2
     CALIBRATION = 3
+    CROP = 4
 
 
 def number(seed: int, purpose: Purpose, index: int = 0) -> int:

@@ -12,6 +12,8 @@ from bnfold_cli.session import Session
 if TYPE_CHECKING:
     from bnfold.training import StepMetrics
 
+BAR = 20  # characters
+
 
 def steps(session: Session) -> Callable[[StepMetrics], None] | None:
     """Draw each logged step: over the last one on a terminal, else one a line under -v."""
@@ -19,12 +21,15 @@ def steps(session: Session) -> Callable[[StepMetrics], None] | None:
         return None
 
     def draw(step: StepMetrics) -> None:
+        memory = "" if step.gpu_mem is None else f"  {step.gpu_mem / 2**30:.1f} GiB"
+        done = BAR * step.step // step.steps
         line = (
-            f"step {step.step}/{step.steps}  epoch {step.epoch:.1f}  loss {step.loss:.4f}  "
-            f"accuracy {step.accuracy:.1%}  {step.images_per_s:.0f} images/s"
+            f"[{'=' * done:<{BAR}}] {step.step}/{step.steps}  epoch {step.epoch:.1f}  "
+            f"loss {step.loss:.4f}  accuracy {step.accuracy:.1%}  {step.images_per_s:.0f} images/s"
+            f"  waits {step.data_wait:.0%}{memory}"
         )
         over = session.progress and step.step < step.steps
-        print(f"{line:<78}", end="\r" if over else "\n", file=sys.stderr, flush=True)
+        print(f"{line:<100}", end="\r" if over else "\n", file=sys.stderr, flush=True)
 
     return draw
 

@@ -46,10 +46,14 @@ def _names(what: str) -> tuple[str, ...]:
 
 @click.command(short_help="Train a BatchNorm network")
 @click.option("--model", metavar="NAME|package.module:callable", help="The network.")
-@click.option("--data", metavar="NAME|PATH", help="The data set, or a folder of idx files.")
+@click.option(
+    "--data", metavar="NAME|PATH|package.module:callable", help="The data set: --list data."
+)
 @click.option("--preset", metavar="NAME", help="Where to start from; other options go over it.")
 @click.option("--out", metavar="DIR", help="The run folder; default runs/MODEL-DATA.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin one.")
+@click.option("--weights", metavar="FILE", help="Start from: a run, .safetensors, a state dict.")
+@click.option("--freeze-bn", is_flag=True, default=None, help="Leave the BatchNorms as they are.")
 @click.option("--seed", type=click.IntRange(0), help="Of all that is random.")
 @device_option
 @click.option(

@@ -80,8 +80,8 @@ def test_mnist_is_mnist():
         pytest.skip(f"no MNIST at {MNIST}")
     data = load_data(str(MNIST))
     assert (len(data.train), len(data.test), data.shape) == (60000, 10000, (1, 28, 28))
-    assert data.mean == pytest.approx(0.130660, abs=1e-6)
-    assert data.std == pytest.approx(0.308108, abs=1e-6)
+    assert data.mean == pytest.approx((0.130660,), abs=1e-6)
+    assert data.std == pytest.approx((0.308108,), abs=1e-6)
 
 
 @pytest.mark.parametrize(("name", "hint"), [("minst", "mnist"), ("zzz", "digits")])

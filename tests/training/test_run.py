@@ -22,6 +22,7 @@ from bnfold.training import (
     train,
 )
 from bnfold.training import loop as loop_module
+from bnfold.training import step as step_module
 from bnfold.training.lock import locked
 from tests.training.small import config
 
@@ -202,7 +203,7 @@ def test_out_of_memory_is_told(tmp_path, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop_module, "cross_entropy", full)
+    monkeypatch.setattr(step_module, "cross_entropy", full)
     with pytest.raises(RunStopped, match="out of memory at step 1 with batch=350"):
         train(config(tmp_path / "run"))
 

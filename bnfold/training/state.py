@@ -1,0 +1,157 @@
+"""Everything that a step changes, and how it goes into a checkpoint and comes back."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnfold.bn.population import norm_layers
+from bnfold.errors import DataError, UsageError
+from bnfold.training.augment import flipped, shifted
+from bnfold.training.config import TrainConfig
+from bnfold.training.dataset import Dataset
+from bnfold.training.seeds import Purpose, number, stream
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Training:
+    """Everything that a step changes, with what it needs; `step` counts finished steps.
+
+    `forward` is the model as it is called (compiled, or itself); `average` holds the averaged
+    weights by name, if there are any.
+    """
+
+    config: TrainConfig
+    model: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    data: Dataset
+    average: dict[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+    best: float = -1.0
+    _order: tuple[int, Tensor] = field(default_factory=lambda: (-1, torch.empty(0)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.data.train.labels.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches; the remainder is left out, another one each epoch."""
+        return len(self.data.train) // self.config.batch
+
+    @property
+    def steps(self) -> int:
+        """The length of the run."""
+        return self.config.steps or self.config.epochs * self.steps_per_epoch
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of the next step, found by index and not by iterating."""
+        config = self.config
+        images, labels = self.data.train.take(*self._chosen(self.step))
+        if self.step + 1 < self.steps:
+            self.data.train.expect(*self._chosen(self.step + 1))
+        if config.shift or config.flip:
+            generator = stream(config.seed, Purpose.AUGMENT, self.step)
+            images = shifted(images, config.shift, generator)
+            images = flipped(images, generator) if config.flip else images
+        return self.data.inputs(images), labels
+
+    def training_mode(self) -> None:
+        """Every layer in training mode, but BatchNorms that are to stay as they are."""
+        self.model.train()
+        if self.config.freeze_bn:
+            for layer in norm_layers(self.model).values():
+                layer.eval()
+
+    def _chosen(self, step: int) -> tuple[Tensor, list[int] | None]:
+        """The indices of a step's images, and a seed for the crop of each."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            generator = stream(self.config.seed, Purpose.ORDER, epoch)
+            order = torch.randperm(len(self.data.train), generator=generator)
+            self._order = (epoch, order.to(self.device))
+        chosen = self._order[1][index * self.config.batch : (index + 1) * self.config.batch]
+        if self.config.crop != "random" or not self.data.train.crops:
+            return chosen, None
+        base = number(self.config.seed, Purpose.CROP, epoch)
+        return chosen, [base + i for i in chosen.tolist()]
+
+
+def begin(config: TrainConfig, model: nn.Module, data: Dataset) -> Training:
+    """SGD over two groups: L2 on matrices and kernels, none on gamma, beta and biases.
+
+    Raises:
+        UsageError: the batch is larger than the training split.
+    """
+    if config.batch > len(data.train):
+        raise UsageError(f"batch={config.batch} exceeds the {len(data.train)} training images")
+    if config.freeze_bn:
+        for layer in norm_layers(model).values():
+            layer.requires_grad_(requires_grad=False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if config.decay_norms or p.ndim > 1]
+    others = [p for p in trained if not (config.decay_norms or p.ndim > 1)]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    sizes = [sum(p.numel() for p in group) for group in (decayed, others)]
+    logger.info("L2 on %d parameters, none on %d", *sizes)
+    optimizer = torch.optim.SGD(
+        [group for group in groups if group["params"]],
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+    )
+    device = data.train.labels.device
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+    forward = torch.compile(model) if config.compile else model
+    average = {n: p.detach().float().clone() for n, p in model.named_parameters()}
+    return Training(
+        config, model, forward, optimizer, scaler, data, average if config.ema else {}
+    )  # fmt: skip
+
+
+def state_of(training: Training) -> dict[str, Any]:
+    """Everything beside the weights that the next step depends on; plain containers only."""
+    return {
+        "step": training.step,
+        "best": float(training.best),
+        "optimizer": training.optimizer.state_dict(),
+        "scaler": training.scaler.state_dict(),
+        "average": training.average,
+        "torch_rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python_rng": random.getstate(),
+    }
+
+
+def restore(training: Training, state: Mapping[str, Any], where: str) -> None:
+    """Go on from a checkpoint's state, generators and all.
+
+    Raises:
+        DataError: something is missing in it or does not fit.
+    """
+    try:
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.scaler.load_state_dict(state["scaler"])
+        for name, value in training.average.items():
+            value.copy_(state["average"][name])
+        training.step, training.best = int(state["step"]), float(state["best"])
+        torch.set_rng_state(state["torch_rng"])
+        if training.device.type == "cuda" and state["cuda_rng"]:
+            torch.cuda.set_rng_state(state["cuda_rng"][0])
+        random.setstate(state["python_rng"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as cause:
+        raise DataError(f"unusable training state: {cause}", where=where) from cause

@@ -1,0 +1,96 @@
+"""One step: forward, backward, update; in micro-batches and lower precision where asked for."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from bnfold.errors import UsageError
+from bnfold.training.device import layout_of
+from bnfold.training.finite import not_finite
+from bnfold.training.state import Training
+from bnfold.training.window import Window
+
+AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+SMALLEST_SCALE = 1.0  # of the loss in float16: below it, what is infinite is so by itself
+
+
+def one_step(training: Training, rate: float, window: Window) -> None:
+    """Take the next batch and move the weights; `training.step` counts it.
+
+    In float16 a step whose gradients overflow leaves the weights alone; it is tried again with a
+    smaller scale of the loss, so that neither the schedule nor the order of images moves on.
+
+    Raises:
+        RunStopped: the loss is not finite.
+        UsageError: a BatchNorm gets one value per channel.
+    """
+    start = time.perf_counter()
+    inputs, labels = training.batch()
+    layout = layout_of(training.config.layout, inputs.device)
+    if layout is torch.channels_last:
+        inputs = inputs.contiguous(memory_format=layout)
+    window.wait += time.perf_counter() - start
+    for group in training.optimizer.param_groups:
+        group["lr"] = rate
+    while not _updated(training, inputs, labels, window):
+        if training.scaler.get_scale() < SMALLEST_SCALE:
+            raise not_finite(training, inputs)
+    if training.average:
+        _average(training)
+    training.step += 1
+    window.images += len(labels)
+    window.steps += 1
+
+
+def _updated(training: Training, inputs: Tensor, labels: Tensor, window: Window) -> bool:
+    """Forward, backward and update; False where float16 overflowed and nothing was changed."""
+    config, parts = training.config, training.config.accumulate
+    training.optimizer.zero_grad(set_to_none=True)
+    loss, correct = window.zeros()
+    for x, y in zip(inputs.chunk(parts), labels.chunk(parts), strict=True):
+        with _lowered(config.precision, inputs.device):
+            logits = _forward(training, x)
+            part = cross_entropy(logits.float(), y, label_smoothing=config.label_smoothing)
+        if not part.is_cuda and not math.isfinite(part.item()):
+            raise not_finite(training, x)
+        training.scaler.scale(part / parts if parts > 1 else part).backward()  # type: ignore[no-untyped-call]
+        loss += part.detach()
+        correct += (logits.detach().argmax(1) == y).sum()
+    scale = training.scaler.get_scale()
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    if training.scaler.get_scale() < scale:
+        return False
+    window.loss += loss / parts
+    window.correct += correct
+    return True
+
+
+def _lowered(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    kind = AUTOCAST.get(precision)
+    return nullcontext() if kind is None else torch.autocast(device.type, kind)
+
+
+def _forward(training: Training, inputs: Tensor) -> Tensor:
+    try:
+        return training.forward(inputs)
+    except ValueError as cause:  # of torch's batch_norm
+        if "more than 1 value per channel" not in str(cause):
+            raise
+        raise UsageError(
+            f"a BatchNorm gets one value per channel: {cause}", hint="a larger batch or image"
+        ) from cause
+
+
+@torch.no_grad()
+def _average(training: Training) -> None:
+    """Averages of the weights in float32; BatchNorm's statistics are taken anew at the end."""
+    parameters = dict(training.model.named_parameters())
+    ends = [parameters[name].detach().float() for name in training.average]
+    torch._foreach_lerp_(list(training.average.values()), ends, 1 - training.config.ema)

@@ -1,0 +1,64 @@
+"""Sums since the last record, kept on the device so that CUDA need not wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnfold.training.metrics import StepMetrics
+from bnfold.training.state import Training
+
+
+@dataclass(slots=True)
+class Window:
+    """`loss` float64 and `correct` int64, both without axes; seconds in `wait` and `start`."""
+
+    loss: Tensor
+    correct: Tensor
+    images: int = 0
+    steps: int = 0
+    wait: float = 0.0
+    start: float = field(default_factory=time.perf_counter)
+
+    def zeros(self) -> tuple[Tensor, Tensor]:
+        """A loss and a count to begin with."""
+        return torch.zeros_like(self.loss), torch.zeros_like(self.correct)
+
+
+def opened(device: torch.device) -> Window:
+    """An empty window."""
+    return Window(
+        torch.zeros((), dtype=torch.float64, device=device),
+        torch.zeros((), dtype=torch.int64, device=device),
+    )
+
+
+def closed(
+    training: Training, rate: float, window: Window
+) -> Callable[[float | None, Mapping[str, Any]], StepMetrics]:
+    """The record of a window, up to what is measured off the clock."""
+    loss, correct = float(window.loss) / window.steps, int(window.correct) / window.images
+    seconds = time.perf_counter() - window.start
+    memory = torch.cuda.max_memory_allocated() if window.loss.is_cuda else None
+
+    def record(held_out: float | None, watched: Mapping[str, Any]) -> StepMetrics:
+        return StepMetrics(
+            step=training.step,
+            steps=training.steps,
+            epoch=training.step / training.steps_per_epoch,
+            loss=loss,
+            accuracy=correct,
+            lr=rate,
+            images_per_s=window.images / seconds,
+            data_wait=window.wait / seconds,
+            held_out=held_out,
+            gpu_mem=memory,
+            watched=watched,
+        )
+
+    return record
