@@ -154,7 +154,7 @@ def folders(root: Path) -> Path:
 
 def test_image_folders_train_resume_and_evaluate(tmp_path):
     root = folders(tmp_path / "set")
-    wanted = {"model": "mobilenet-small", "data": str(root), "size": 16, "batch": 8, "epochs": 4,
+    wanted = {"model": "mobilenet-small", "data": str(root), "size": 16, "batch": 8, "epochs": 3,
               "shift": 0, "flip": True, "calibration_batches": 1}  # fmt: skip
     done = train(config(tmp_path / "run", **wanted))
     again = train(config(tmp_path / "again", **wanted))
