@@ -87,7 +87,9 @@ def deploy(model: str | os.PathLike[str], to: str | os.PathLike[str], **asked: A
         if place.resolve() in path.resolve().parents:
             raise UsageError("the model lies in the folder that is to be replaced", where=str(to))
     with onnxfile.replacing_folder(place, mark=MANIFEST) as fresh:
-        made = _Making(source, wanted, fresh).made()
+        making = _Making(source, wanted, fresh)
+        del source  # the weights lie in memory once, and go when they are written
+        made = making.made()
     return replace(made, folder=place)
 
 
@@ -101,6 +103,7 @@ class _Making:
         self.home = folder if plain else folder / self.name / "1"
         self.work = folder / _WORK
         self.notes: list[str] = []
+        self._spread: list[dict[str, Any]] = []
         for path in (self.home, self.work):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -112,11 +115,13 @@ class _Making:
         if not converted:  # else the graph is no longer what folding gives, and gate 1 would say so
             self._stamp(model, report)
         onnxfile.write(model, wide_path)
+        del model
         verdict = self._verified(wide_path, converted)
         if converted:
+            model = onnxfile.read(wide_path).model
             self._stamp(model, report)
             onnxfile.write(model, wide_path)
-        del model
+            del model
         original = self._subject(self.source.path, "original")
         cases = generated(original.inputs, self.order.batches, self.order.shapes, self.order.seed)
         with Runtime(timeout_s=self.order.timeout_s) as runtime:
@@ -149,8 +154,9 @@ class _Making:
     def _float_model(self) -> tuple[FoldReport, onnx.ModelProto, tuple[lowering.Newer, ...]]:
         """Folded and within the target; in float, whatever is made of it after."""
         self.order.told("folding")
-        model = onnx.ModelProto()
-        model.CopyFrom(self.source.model)
+        model = self.source.model  # read for us alone; and the weights lie in memory once
+        self._spread = int8.spreads(model) if self.order.precision is Precision.INT8 else []
+        self.source = replace(self.source, model=onnx.ModelProto())
         report = fold_in_place(model, self.order.fold)
         low = lowering.lowered(model, self.order.target)
         least = {Precision.BFLOAT16: _BFLOAT16_OPSET, Precision.INT8: _PER_CHANNEL_OPSET}
@@ -192,7 +198,7 @@ class _Making:
         path = self.home / "model.onnx"
         if precision is Precision.INT8:
             spread = int8.quantise(wide, path, given, self.order.provider)
-            told: dict[str, Any] = {**spread, "before": int8.spreads(self.source.model)}
+            told: dict[str, Any] = {**spread, "before": self._spread}
         else:
             made = narrowed(wide.model, precision.value, (*cases, *given))
             onnxfile.write(made.model, path)

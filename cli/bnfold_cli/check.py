@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 import bnfold
 from bnfold.errors import CheckFailed
+from bnfold.show import show
 from bnfold_cli.options import json_option
 from bnfold_cli.session import current
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @click.command(short_help="The smoke test of a roll-out")
@@ -36,9 +32,7 @@ def command(folder: str, provider: str | None, runs: int, junit: str | None) -> 
     if junit is not None:
         bnfold.onnxfile.write_text(junit, bnfold.deployment.junit(report))
 
-    def page(console: Console) -> None:
-        for line in bnfold.deployment.lines(report):
-            console.print(line, soft_wrap=True)
-
     failed = None if report.ok else CheckFailed(report.sentence, where=folder)
+    # plain text: rich takes longer to import than the check of a small model takes
+    page = "\n".join(show(line, 500) for line in bnfold.deployment.lines(report))
     current().answer(report.to_dict(), page, failed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -93,7 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE if report.ok else FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Any:
+    import argparse
+
     here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(description="Check a deployed model on this machine.")
     parser.add_argument("folder", nargs="?", default=here, help="default: where this file lies")
