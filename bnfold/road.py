@@ -13,9 +13,9 @@ from google.protobuf.message import DecodeError
 
 from bnfold import onnxfile
 from bnfold.errors import ModelError, UsageError
-from bnfold.folding.engine import fold_in_place
 from bnfold.folding.report import FoldReport, Options
 from bnfold.graph import surgeon
+from bnfold.merging.engine import folded_in_place
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon
@@ -44,8 +44,8 @@ def fold(source: Source, options: Options | None = None) -> FoldResult:
     """
     options = options or Options()
     model, sha256 = _owned(source)
-    report = fold_in_place(model, options)
-    if report.folded:
+    report = folded_in_place(model, options)
+    if report.changed:
         onnxfile.stamp(model, sha256, len(report.folded), asdict(options))
     graph = surgeon.to_surgeon(model) if surgeon.is_surgeon_graph(source) else None
     return FoldResult(model, report, graph)

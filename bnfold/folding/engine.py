@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import onnx
@@ -21,6 +21,7 @@ from bnfold.graph.write import write_back
 
 logger = logging.getLogger(__name__)
 Allowed = Callable[[Spot], bool]
+Between = Callable[[GraphIndex, Ledger], Sequence[Fold] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +62,31 @@ def everywhere(_: Spot) -> bool:
     return True
 
 
+def nothing_between(_: GraphIndex, __: Ledger) -> None:
+    """Folding alone."""
+
+
 def fold_in_place(
-    model: onnx.ModelProto, options: Options, allowed: Allowed = everywhere
+    model: onnx.ModelProto,
+    options: Options,
+    allowed: Allowed = everywhere,
+    between: Between = nothing_between,
 ) -> FoldReport:
     """Fold a model that the caller owns; where nothing folds, it stays as it was.
 
     Spots that are not `allowed` stay where they stand and are not reported: their label is how
-    a report calls them, so a part of a fold can be done again.
+    a report calls them, so a part of a fold can be done again. `between` may change the graph
+    whenever nothing folds any more (`bnfold.merging`); it returns the maps that went with that,
+    or None where nothing moved.
     """
     before = counts(model)
     state = _State(GraphIndex(model, overridable(model, options)))
-    waiting = [spot for spot in spots(state.index) if allowed(spot)]
-    progress = True
-    while progress and waiting:
-        left = [spot for spot in waiting if not _taken_out(state, spot)]
-        progress = len(left) < len(waiting)
-        waiting = left + _biases_added(state.index, waiting)
-    if state.folded:
+    waiting = _settled(state, [spot for spot in spots(state.index) if allowed(spot)])
+    while (taken := between(state.index, state.ledger)) is not None:
+        state.folded.extend(taken)
+        state.walls = Walls()
+        waiting = _settled(state, [s for s in waiting if s.node.key in state.index.nodes])
+    if state.folded or state.ledger:
         write_back(state.index)
         certify(state.index, state.ledger)
     gone = [spot for spot in waiting if spot.node.key not in state.index.nodes]
@@ -90,14 +99,21 @@ def fold_in_place(
     return FoldReport(before, counts(model), tuple(state.folded), remaining)
 
 
+def _settled(state: _State, waiting: list[Spot]) -> list[Spot]:
+    """Fold until nothing moves any more; return the spots that stay."""
+    progress = True
+    while progress and waiting:
+        left = [spot for spot in waiting if not _taken_out(state, spot)]
+        progress = len(left) < len(waiting)
+        waiting = left + _biases_added(state.index, waiting)
+    return waiting
+
+
 def _biases_added(index: GraphIndex, known: list[Spot]) -> list[Spot]:
     """Adds that the fold itself put in, which a later fold may have made room for."""
     seen = {spot.node.key for spot in known}
-    new = [
-        n
-        for n in index.nodes.values()
-        if n.proto is None and n.key not in seen and n.op_type == "Add"
-    ]
+    nodes = (n for n in index.nodes.values() if n.proto is None and n.key not in seen)
+    new = [n for n in nodes if n.op_type == "Add" and index.is_constant(n.inputs[1])]
     return [Spot(node, "affine", 0) for node in new]
 
 

@@ -67,7 +67,7 @@ def changed(current: Constant | None, change: Change, elem_type: int) -> Constan
         factored = Factored(owner.source, _composed(owner.factors, change.by))
     else:
         factored = Factored(current, (change.by,))
-    return Constant(current.elem_type, current.shape, factored.value)
+    return Constant(current.elem_type, current.shape, factored.value, reads=current.reads)
 
 
 def _composed(factors: tuple[Array, ...], by: Array) -> tuple[Array, ...]:

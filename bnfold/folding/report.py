@@ -45,6 +45,37 @@ class Remaining:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one inference, batch 1, as the shapes tell it; sizes not known are taken as 32."""
+
+    multiply_adds: int
+    parameters: int
+    bytes: int  # parameters and activations, each read or written once by each node
+    launches: int  # nodes that a runtime starts
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Operators that became one (`--reparam`): their labels, the new node, what it costs."""
+
+    at: str  # the tensor that it computes
+    into: str
+    parts: tuple[str, ...]
+    before: Cost
+    after: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Operators that are linear in one tensor and meet, but stay (`--reparam`), and why."""
+
+    at: str  # the tensor where they meet
+    code: str
+    sentence: str
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """What a model holds: nodes of all scopes, BatchNorms, and constant Mul/Add/Sub/Div."""
 
@@ -55,12 +86,22 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class FoldReport:
-    """Counts before and after, every map that folded, every BatchNorm that stays."""
+    """Counts before and after, every map that folded, every BatchNorm that stays.
+
+    With `--reparam` also what merged, and what stays apart.
+    """
 
     before: Counts
     after: Counts
     folded: tuple[Fold, ...] = ()
     remaining: tuple[Remaining, ...] = ()
+    merged: tuple[Merge, ...] = ()
+    apart: tuple[Apart, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the model is another one than before."""
+        return bool(self.folded or self.merged)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON data."""

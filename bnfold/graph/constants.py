@@ -38,6 +38,7 @@ class Constant:
     shape: tuple[int, ...]
     load: Callable[[], Value]
     of: str | None = None  # the initializer it is read from, where it is one
+    reads: frozenset[str] = frozenset()  # initializers that `load` still reads when it is called
 
     def value(self) -> Value:
         """The value: floats as float64, integers and bools as they are."""
@@ -103,7 +104,7 @@ class Constants:
         shape = tuple(tensor.dims)
         if prod(shape) <= _KEPT_ELEMENTS:
             return _settled(tensor.data_type, float64(tensor), name)
-        return Constant(tensor.data_type, shape, lambda: float64(tensor), name)
+        return Constant(tensor.data_type, shape, lambda: float64(tensor), name, frozenset((name,)))
 
     def _is_pure(self, node: onnx.NodeProto) -> bool:
         if node.domain not in ("", "ai.onnx") or node.op_type in _NEVER:

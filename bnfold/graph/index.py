@@ -32,6 +32,7 @@ class Node:
     order: float
     proto: onnx.NodeProto | None
     behind: int | None = None  # a new node stands behind this one in the file
+    called: str = ""  # the name of a new node
     edited: dict[str, Any] = field(default_factory=dict)  # attributes that differ from the proto's
     parsed: dict[str, Any] | None = None
 
@@ -45,7 +46,7 @@ class Node:
     @property
     def name(self) -> str:
         """The name in the file, or the operator's where that is empty."""
-        return (self.proto.name if self.proto is not None else "") or self.op_type
+        return (self.proto.name if self.proto is not None else self.called) or self.op_type
 
 
 class GraphIndex:
@@ -185,10 +186,15 @@ class GraphIndex:
 
     def insert_behind(self, node: Node, op_type: str, inputs: list[str], output: str) -> Node:
         """A new node that stands right behind another one."""
+        return self.put(op_type, inputs, output, behind=node, order=node.order + 0.5)
+
+    def put(
+        self, op_type: str, inputs: list[str], output: str, *, behind: Node, order: float
+    ) -> Node:
+        """A new node at a place in the order, written behind another one, which may be gone."""
         self._next_key += 1
-        new = Node(
-            self._next_key, op_type, "", inputs, [output], node.order + 0.5, None, behind=node.key
-        )
+        at = behind.key if behind.proto is not None else behind.behind
+        new = Node(self._next_key, op_type, "", inputs, [output], order, None, behind=at)
         self._add(new)
         return new
 

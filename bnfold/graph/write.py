@@ -51,7 +51,7 @@ def _write_constants(index: GraphIndex, dead: set[str]) -> None:
     listed = index.model.ir_version < 4  # before IR 4, every initializer is an input too
     read = {name: made for name, made in index.made.items() if index.readers.get(name)}
     # a source is overwritten by the last constant that is made of it, never before another reads it
-    last = {index.made_from[name]: name for name in read}
+    last = {s: name for name, c in read.items() for s in (index.made_from[name], *c.reads)}
     for name, constant in read.items():
         source = index.made_from[name]
         place = places.pop(source, None) if last[source] == name else None
@@ -74,8 +74,9 @@ def _write_nodes(index: GraphIndex) -> None:
         if node.proto is None and node.behind is not None:
             new[node.behind].append(node)
     for key in reversed(range(len(graph.node))):
-        for node in new[key]:
-            made = helper.make_node(node.op_type, node.inputs, node.outputs)
+        # each goes right behind the old node: the last first
+        for node in sorted(new[key], key=lambda n: n.order, reverse=True):
+            made = helper.make_node(node.op_type, node.inputs, node.outputs, name=node.called)
             _set_attributes(made, node.edited)
             graph.node.insert(key + 1, made)
         if key in index.nodes:

@@ -8,8 +8,9 @@ from typing import Any
 
 import onnx
 
-from bnfold.folding.engine import Allowed, everywhere, fold_in_place
+from bnfold.folding.engine import Allowed, everywhere
 from bnfold.folding.report import Fold, FoldReport, Options
+from bnfold.merging.engine import folded_in_place
 from bnfold.verification import certificate
 from bnfold.verification.subject import Subject
 from bnfold.verification.verdict import Gate
@@ -50,10 +51,8 @@ def refolded(
     known = {field.name for field in fields(Options)}
     if not recorded.keys() <= known:
         return "the candidate was folded with options that this version does not know"
-    if recorded.get("reparam"):
-        return "the candidate was folded with --reparam, which is not folded again yet"
     again = onnx.ModelProto()
     again.CopyFrom(model)
     linear = tuple(recorded.get("linear", ()))
     options = Options(**{**recorded, "linear": linear})
-    return again, fold_in_place(again, options, allowed)
+    return again, folded_in_place(again, options, allowed)

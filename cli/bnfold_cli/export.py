@@ -27,6 +27,7 @@ def _shape(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
 @click.argument("source", metavar="RUN|CHECKPOINT")
 @click.option("-o", "--output", metavar="OUT.onnx", help="Default: RUN/model.onnx.")
 @click.option("--fold", "folded", is_flag=True, help="Fold the BatchNorms before writing.")
+@click.option("--reparam", is_flag=True, help="With --fold: merge linear branches and chains, too.")
 @click.option("--verify", is_flag=True, help="With --fold: fail unless the fold is equivalent.")
 @click.option("--opset", type=click.IntRange(18), default=18, show_default=True)
 @click.option(
@@ -38,6 +39,7 @@ def command(
     source: str,
     output: str | None,
     folded: bool,
+    reparam: bool,
     verify: bool,
     opset: int,
     shape: tuple[int, ...] | None,
@@ -47,10 +49,12 @@ def command(
 
     Example: bnfold export runs/mnist -o mnist.onnx --fold --verify
     """
+    if reparam and not folded:
+        raise UsageError("--reparam is a way to fold", hint="--fold --reparam")
     target = _target(source, output)
     bnfold.onnxfile.check_writable(target)
     model = bnfold.export(source, shape, opset=opset, seed=seed)
-    result = bnfold.fold(model) if folded else None
+    result = bnfold.fold(model, bnfold.Options(reparam=reparam)) if folded else None
     verdict = bnfold.verify(model, result.model, seed=seed) if result and verify else None
     failed = None
     if verdict and not verdict.ok:

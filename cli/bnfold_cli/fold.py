@@ -51,7 +51,7 @@ class Request:
 @click.option("--in-place", is_flag=True, help="Write over the input.")
 @click.option("--dry-run", is_flag=True, help="Fold and check, but write nothing.")
 @click.option("--freeze-inputs", is_flag=True, help="Take overridable initializers as constants.")
-@click.option("--reparam", is_flag=True, help="Not built yet.")
+@click.option("--reparam", is_flag=True, help="Merge linear branches and chains into one, too.")
 @click.option("--aggressive", is_flag=True, help="Not built yet.")
 @click.option(
     "--require",
@@ -80,12 +80,11 @@ def command(
 
     Example: bnfold fold resnet50.onnx -o resnet50.folded.onnx --verify
     """
-    for flag, asked in (("--reparam", reparam), ("--aggressive", aggressive)):
-        if asked:
-            raise UsageError(f"{flag} is not built yet", hint="leave it out")
+    if aggressive:
+        raise UsageError("--aggressive is not built yet", hint="leave it out")
     target = _target(model, output, in_place=in_place, dry_run=dry_run)
     request = Request(target, require, verify, report)
-    run(model, bnfold.Options(freeze_inputs=freeze_inputs), request)
+    run(model, bnfold.Options(reparam=reparam, freeze_inputs=freeze_inputs), request)
 
 
 def run(model: str, options: bnfold.Options, request: Request) -> None:
@@ -170,7 +169,7 @@ def _write(
     """The model, byte for byte the input where nothing folded; then the report."""
     written: list[str] = []
     if request.target:
-        changed = bool(result.report.folded)
+        changed = result.report.changed
         onnxfile = bnfold.onnxfile
         paths = (
             onnxfile.write(result.model, request.target, external=source.external)
@@ -186,9 +185,11 @@ def _write(
 
 
 def _lines(model: str, report: FoldReport, written: list[str], verdict: Verdict | None) -> str:
-    from bnfold_cli.headline import headline
+    from bnfold_cli.headline import headline, savings
 
     lines = [f"{show(model, 300)}: {headline(report)}"]
+    if report.merged:
+        lines.append(savings(report))
     if verdict:
         lines.append(f"verified: {show(verdict.sentence, 500)}")
     lines += [f"wrote {show(path, 300)}" for path in written] or ["wrote nothing"]

@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="IN.onnx")
 @click.option("--all", "everything", is_flag=True, help="Also constant Mul, Add, Sub and Div.")
 @click.option("--freeze-inputs", is_flag=True, help="As `fold` takes it.")
+@click.option("--reparam", is_flag=True, help="Also what `fold --reparam` merges, and what not.")
 @json_option
-def command(model: str, everything: bool, freeze_inputs: bool) -> None:
+def command(model: str, everything: bool, freeze_inputs: bool, reparam: bool) -> None:
     """Say of each BatchNorm whether it folds, and why not; writes nothing.
 
     Example: bnfold inspect resnet50.onnx
     """
     from bnfold_cli.headline import headline
-    from bnfold_cli.report import print_folded, print_remaining
+    from bnfold_cli.report import print_folded, print_merges, print_remaining
 
     keep_freed()
-    report = bnfold.inspect(model, bnfold.Options(freeze_inputs=freeze_inputs))
+    options = bnfold.Options(reparam=reparam, freeze_inputs=freeze_inputs)
+    report = bnfold.inspect(model, options)
     kinds = ("batchnorm", "affine") if everything else ("batchnorm",)
 
     def page(console: Console) -> None:
         console.print(f"{show(model, 300)}: {headline(report)}")
         print_folded(console, report, kinds)
+        print_merges(console, report)
         print_remaining(console, report, kinds)
 
     current().answer({"input": model, **report.to_dict()}, page)

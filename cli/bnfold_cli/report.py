@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bnfold_cli.headline import COSTS, savings
 from bnfold_cli.tables import table, text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bnfold import Fold, FoldReport, Remaining
+    from bnfold.folding.report import Merge
 
 
 def print_remaining(console: Console, report: FoldReport, kinds: tuple[str, ...]) -> None:
@@ -26,6 +28,24 @@ def print_folded(console: Console, report: FoldReport, kinds: tuple[str, ...]) -
     if folds:
         console.print()
         console.print(table(("folds", "how", "into", "through"), map(_folded, folds)))
+
+
+def print_merges(console: Console, report: FoldReport) -> None:
+    """What became one operator and what it saves; what meets but stays apart, and why."""
+    if report.merged:
+        heads = ("merges into", "parts", ">launches", ">multiply-adds", ">bytes")
+        console.print()
+        console.print(savings(report))
+        console.print(table(heads, map(_merge, report.merged)))
+    if report.apart:
+        console.print()
+        rows = ((a.at, text(a.code, "yellow"), a.sentence) for a in report.apart)
+        console.print(table(("stays apart at", "code", "why"), rows))
+
+
+def _merge(one: Merge) -> tuple[object, ...]:
+    changes = (f"{getattr(one.before, c)} -> {getattr(one.after, c)}" for c in COSTS)
+    return (one.into, text(", ".join(one.parts), longest=300), *changes)
 
 
 def _remaining(one: Remaining) -> tuple[object, ...]:

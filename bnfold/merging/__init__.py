@@ -1,0 +1,1 @@
+"""--reparam: operators that are linear in one tensor and meet become one operator."""
