@@ -9,9 +9,10 @@ import numpy as np
 from bnfold.folding.affine import Array
 from bnfold.folding.answers import Put
 from bnfold.folding.certificate import Ledger, projected
-from bnfold.folding.masters import in_range
-from bnfold.graph.constants import WRITTEN_AS, Constant
+from bnfold.folding.masters import Role, in_range
+from bnfold.graph.constants import Constant
 from bnfold.graph.index import GraphIndex, Node
+from bnfold.graph.numbers import FLOATS
 from bnfold.merging.geometry import Layout
 from bnfold.merging.linear import Linear
 from bnfold.merging.plan import PRODUCTS, Plan
@@ -28,12 +29,12 @@ class Values:
     @property
     def fit(self) -> bool:
         """Whether they can be written: every row is finite and keeps its digits."""
-        if self.elem_type not in WRITTEN_AS:
+        if self.elem_type not in FLOATS:
             return False
         rows = np.abs(self.weight).max(axis=tuple(range(1, self.weight.ndim)), initial=0.0)
-        if not in_range(None, Put(rows), self.elem_type):
+        if not in_range(None, Put(rows), self.elem_type, Role.FACTOR):
             return False
-        return self.bias is None or in_range(None, Put(self.bias), self.elem_type)
+        return self.bias is None or in_range(None, Put(self.bias), self.elem_type, Role.TERM)
 
 
 def values_of(index: GraphIndex, plan: Plan) -> Values:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from onnx import helper
+
 from bnfold.folding.report import Cost
-from bnfold.graph.constants import WRITTEN_AS
 from bnfold.merging.geometry import Axis, Geometry, Layout, Size
 
 NOMINAL = 32  # what a size counts as that is not known before run time
@@ -67,5 +68,4 @@ def of_sum(operands: int, size: int, width: int) -> Cost:
 
 def width_of(elem_type: int) -> int:
     """Bytes of an element."""
-    known = WRITTEN_AS.get(elem_type)
-    return 4 if known is None else known.itemsize
+    return int(helper.tensor_dtype_to_np_dtype(elem_type).itemsize) if elem_type else 4

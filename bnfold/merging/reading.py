@@ -12,8 +12,8 @@ from bnfold.folding.answers import Facts
 from bnfold.folding.facts import DEFAULT_DOMAINS, facts
 from bnfold.folding.reasons import Reason
 from bnfold.folding.spot import ARITHMETIC, Spot, map_of
-from bnfold.graph.constants import WRITTEN_AS
 from bnfold.graph.index import GraphIndex, Node
+from bnfold.graph.numbers import FLOATS
 from bnfold.merging.geometry import Axis, Geometry, Layout, Size, diagonal
 from bnfold.merging.linear import Linear, identity
 
@@ -27,7 +27,7 @@ def linear_of(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | 
     rule = _RULES.get(node.op_type)
     if rule is None:
         return None
-    if index.type_of(node.outputs[0]).elem_type not in (0, *WRITTEN_AS):
+    if index.type_of(node.outputs[0]).elem_type not in (0, *FLOATS):
         return Reason.NOT_YET
     return rule(index, node, layout)
 
@@ -54,7 +54,7 @@ def _conv(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None
         return None
     weight = index.constant(node.inputs[1])
     bias = index.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
-    if weight is None or weight.elem_type not in WRITTEN_AS or len(weight.shape) < 3:
+    if weight is None or weight.elem_type not in FLOATS or len(weight.shape) < 3:
         return None
     if bias is None and len(node.inputs) > 2 and node.inputs[2]:
         return None
@@ -215,7 +215,7 @@ def _matmul(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | No
     """X W with a constant W (K, N): its weight is W transposed."""
     weight = index.constant(node.inputs[1])
     known = index.type_of(node.inputs[0]).shape
-    if layout is not Layout.LAST or weight is None or weight.elem_type not in WRITTEN_AS:
+    if layout is not Layout.LAST or weight is None or weight.elem_type not in FLOATS:
         return None
     if len(weight.shape) != 2 or known is None or len(known) < 2:
         return None
@@ -229,7 +229,7 @@ def _gemm(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None
     weight = index.constant(node.inputs[1])
     added = node.inputs[2] if len(node.inputs) > 2 else ""
     bias = index.constant(added) if added else None
-    if layout is not Layout.LAST or weight is None or weight.elem_type not in WRITTEN_AS:
+    if layout is not Layout.LAST or weight is None or weight.elem_type not in FLOATS:
         return None
     if node.attributes.get("transA", 0) or (bias is None and added):
         return None
