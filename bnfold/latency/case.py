@@ -16,7 +16,7 @@ from bnfold.latency.cold import Cold, cold
 from bnfold.latency.judging import judged, pooled
 from bnfold.latency.optimised import optimised
 from bnfold.latency.report import Comparison, Control, Row
-from bnfold.latency.rounds import QUICK, Clock, Design, Runner, Timings, measure, timed
+from bnfold.latency.rounds import Clock, Design, Runner, Timings, measure, timed
 from bnfold.latency.subjects import Subject
 
 _COPY_RUNS = 20
@@ -128,16 +128,24 @@ def _same_work(entries: Sequence[_Entry]) -> None:
 def timings_of(
     makers: Sequence[Callable[[], Runner]], case: Case
 ) -> tuple[tuple[Timings, ...], Design]:
-    """Measured once, and once more where neighbouring rounds of the headline hang together."""
+    """Measured once; again, twice at most, where the rounds hang together or the control is noisy.
+
+    Whether there is more to measure is asked of the control alone, never of a result.
+    """
     rng = np.random.default_rng(case.seed)
     timings, design = measure(makers, case.design, rng, case.cpu_clock)
-    ratios = estimate.round_log_ratios(timings[0].wall, timings[1].wall)
-    quick = case.design.sessions == QUICK.sessions
-    if quick or estimate.autocorrelation(ratios) <= estimate.MAX_AUTOCORRELATION:
-        return timings, design
-    more, _ = measure(makers, design, rng, case.cpu_clock)
-    timings = tuple(a + b for a, b in zip(timings, more, strict=True))
-    return timings, replace(design, rounds=2 * design.rounds, sessions=2 * design.sessions)
+    times = 1
+    while times < case.design.repeats and not _settled(timings, case):
+        more, _ = measure(makers, design, rng, case.cpu_clock)
+        timings = tuple(a + b for a, b in zip(timings, more, strict=True))
+        times += 1
+    return timings, replace(design, rounds=times * design.rounds, sessions=times * design.sessions)
+
+
+def _settled(timings: Sequence[Timings], case: Case) -> bool:
+    noise = judged([timings[0], timings[-1]], by_thread=case.by_thread, seed=case.seed)
+    hang_together = noise.noise.autocorrelation > estimate.MAX_AUTOCORRELATION
+    return noise.floor is not None and not hang_together
 
 
 def _row(entry: _Entry, first: Cold, timing: Timings, case: Case) -> Row:

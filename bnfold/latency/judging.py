@@ -32,9 +32,24 @@ def pooled(rounds: Sequence[Sequence[float]]) -> Floats:
 
 
 def judged(timings: Sequence[Timings], *, by_thread: bool, seed: int) -> Judged:
-    """The last timing is the control's; `by_thread`: CPU time is the caller's own thread's."""
+    """The last timing is the control's; `by_thread`: CPU time is the caller's own thread's.
+
+    Wall time, unless others held the core, or the control is too noisy by it and not by CPU time.
+    One clock for all, chosen without a look at any model's result.
+    """
+    wall = _judged(timings, Basis.WALL, seed)
+    contended = any(
+        estimate.contention(pooled(t.wall), pooled(t.cpu)) > estimate.MAX_CONTENTION
+        for t in timings[:-1]
+    )
+    if not by_thread or not (contended or wall.floor is None):
+        return wall
+    cpu = _judged(timings, Basis.CPU, seed)
+    return cpu if contended or cpu.floor is not None else wall
+
+
+def _judged(timings: Sequence[Timings], basis: Basis, seed: int) -> Judged:
     rng = np.random.default_rng(seed)
-    basis = _basis(timings) if by_thread else Basis.WALL
     times = [t.cpu if basis is Basis.CPU else t.wall for t in timings]
     noise = estimate.estimate(estimate.round_log_ratios(times[0], times[-1]), rng)
     floor = estimate.noise_floor(noise)
@@ -42,9 +57,3 @@ def judged(timings: Sequence[Timings], *, by_thread: bool, seed: int) -> Judged:
         estimate.estimate(estimate.round_log_ratios(times[0], other), rng) for other in times[1:-1]
     ]
     return Judged(basis, noise, floor, tuple((f, estimate.judge(f, floor)) for f in found))
-
-
-def _basis(timings: Sequence[Timings]) -> Basis:
-    """Wall time, unless others held the core: one clock for all, no verdict picks its own."""
-    contended = [estimate.contention(pooled(t.wall), pooled(t.cpu)) for t in timings[:-1]]
-    return Basis.CPU if max(contended) > estimate.MAX_CONTENTION else Basis.WALL

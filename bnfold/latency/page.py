@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -25,6 +26,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto
 h1 { font-size: 1.4em; } h2 { font-size: 1.1em; margin-top: 2em; }
 table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
 th, td { padding: .3em .6em; text-align: right; border-bottom: 1px solid #d0d7de; }
+td { white-space: nowrap; } th { vertical-align: bottom; }
+td:nth-child(2), th:nth-child(2) { text-align: left; }
 th:first-child, td:first-child { text-align: left; }
 svg { width: 100%; height: auto; } text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 li { margin: .3em 0; } .note { color: #57606a; font-size: 13px; }
@@ -45,7 +48,10 @@ def html(report: BenchReport) -> str:
         if found:
             note = "Time over that of the first model, 99 % intervals; grey: no claim is made here"
             parts += [f'<p class="note">{note}</p>', _intervals(found, control.floor)]
-        parts += ['<p class="note">All runs, ms; the line is the median</p>', _distributions(rows)]
+        parts += [
+            '<p class="note">Runs, ms; red is the median; the slowest lie beyond the axis</p>',
+            _distributions(rows),
+        ]
     parts += ["<h2>Rows</h2>", _table(report.rows), "<h2>Conditions</h2>"]
     parts += [f'<p class="note">{_safe(line)}</p>' for line in conditions(report)]
     head = f'<meta charset="utf-8"><title>bnfold bench</title><style>{STYLE}</style>'
@@ -60,7 +66,9 @@ def _safe(text: object) -> str:
 
 def _title(report: BenchReport) -> str:
     headline = report.headline
-    return headline.sentence if headline else f"Latency: {report.verdict.value}"
+    if headline is None:
+        return f"Latency of {report.rows[0].label}: {report.verdict.value}"
+    return f"{headline.other} beside {headline.base}: {headline.verdict.value}"
 
 
 def _told(comparison: Comparison) -> str:
@@ -89,8 +97,17 @@ def _line(x1: float, y1: float, x2: float, y2: float, color: str, width: float =
 
 
 def _axis(low: float, high: float, y: float) -> list[str]:
-    ticks = np.linspace(low, high, 5)
-    return [_text(_scale(low, high, t), y, f"{t:.3g}", "middle") for t in ticks]
+    return [_text(_scale(low, high, t), y, f"{t:.6g}", "middle") for t in _ticks(low, high)]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Four to eight round numbers between `low` and `high`."""
+    if not high > low:
+        return [low]
+    power = 10 ** math.floor(math.log10((high - low) / 4))
+    step = max(s * power for s in (1, 2, 5) if s * power <= (high - low) / 4)
+    first = math.ceil(low / step)
+    return [i * step for i in range(first, math.floor(high / step) + 1)]
 
 
 def _intervals(found: Sequence[Comparison], floor: float | None) -> str:
@@ -119,10 +136,10 @@ def _intervals(found: Sequence[Comparison], floor: float | None) -> str:
 
 
 def _distributions(rows: Sequence[Row]) -> str:
-    """A histogram a row on one axis; the slowest 2 % lie beyond its end."""
+    """A histogram a row on one axis; what others on the machine drew out lies beyond its end."""
     pooled = [np.concatenate([np.asarray(runs) for runs in row.wall_ms]) for row in rows]
     low = min(float(runs.min()) for runs in pooled)
-    high = max(float(np.quantile(runs, 0.98)) for runs in pooled)
+    high = max(map(_bulk_end, pooled))
     body: list[str] = []
     for place, (row, runs) in enumerate(zip(rows, pooled, strict=True)):
         foot = (place + 1) * LINE - 4
@@ -133,6 +150,12 @@ def _distributions(rows: Sequence[Row]) -> str:
             _line(median, foot - LINE + 8, median, foot, "#cf222e", 1.5),
         ]
     return _svg(len(rows), [*body, *_axis(low, high, len(rows) * LINE + 16)])
+
+
+def _bulk_end(runs: Floats) -> float:
+    """Where nearly all runs have ended: 98 of 100, or ten times the middle's spread."""
+    middle, upper, most = np.quantile(runs, [0.5, 0.75, 0.98])
+    return float(min(most, middle + 10 * (upper - middle))) if upper > middle else float(most)
 
 
 def _bars(runs: Floats, low: float, high: float, foot: float) -> str:

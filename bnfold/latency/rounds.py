@@ -31,13 +31,17 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """How much is measured. `runs` is a letter's; a round has twice that many of each row."""
+    """How much is measured. `runs` is a letter's; a round has twice that many of each row.
+
+    `repeats`: how often all of it at most, where the machine is noisy.
+    """
 
     sessions: int = 4
     rounds: int = 40
     runs: int = 5
     warm_s: float = 10.0
     budget_s: float = 60.0
+    repeats: int = 3
 
     def fitted(self, cycle_s: float) -> Design:
         """Fewer runs a letter where one run of every row takes long; never fewer rounds."""
@@ -46,7 +50,7 @@ class Design:
 
 
 FULL = Design()
-QUICK = Design(sessions=2, rounds=20, warm_s=1.0, budget_s=5.0)
+QUICK = Design(sessions=2, rounds=20, warm_s=1.0, budget_s=5.0, repeats=1)
 
 
 @dataclass(slots=True)

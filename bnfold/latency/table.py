@@ -48,8 +48,8 @@ FACTS = (
     Column("device MiB", lambda row: _maybe(row.device_mib, 1)),
     Column("file MB", lambda row: f"{row.file_bytes / 1e6:.2f}"),
     Column("BatchNorms", lambda row: str(row.batchnorms)),
-    Column("after ORT", lambda row: _after(row, "batchnorms")),
-    Column("nodes after ORT", lambda row: _after(row, "nodes")),
+    Column("left by ORT", lambda row: _after(row, "batchnorms")),
+    Column("nodes left", lambda row: _after(row, "nodes")),
 )
 COLUMNS = (*TIMES, *FACTS[2:])
 

@@ -40,7 +40,7 @@ def test_page_and_json_tell_the_same(bnfold: Call, model: Path, folded: Path) ->
     for words in (
         "m.folded.onnx",
         "A/A check",
-        "nodes after ORT",
+        "nodes left",
         "spinning",
         "optimisation basic",
     ):
