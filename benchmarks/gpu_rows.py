@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-import latency
+from open_sizes import open_sizes
 
 from bnfold.latency import bench
 
@@ -15,7 +15,7 @@ if __name__ == "__main__":
     report = bench(
         models,
         batches=(1, 32),
-        shapes=latency.open_sizes(Path(models[0])),
+        shapes=open_sizes(Path(models[0])),
         provider="cuda",
         provider_options=json.loads(options),
         quick=True,

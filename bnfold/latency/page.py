@@ -21,7 +21,7 @@ COLORS = {
     Verdict.INCONCLUSIVE: "#9a6700",
 }
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em;
   color: #1f2328; background: #fff; }
 h1 { font-size: 1.4em; } h2 { font-size: 1.1em; margin-top: 2em; }
 table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }

@@ -47,9 +47,9 @@ FACTS = (
     Column("peak MiB", lambda row: f"{row.peak_mib:.1f}"),
     Column("device MiB", lambda row: _maybe(row.device_mib, 1)),
     Column("file MB", lambda row: f"{row.file_bytes / 1e6:.2f}"),
-    Column("BatchNorms", lambda row: str(row.batchnorms)),
-    Column("left by ORT", lambda row: _after(row, "batchnorms")),
-    Column("nodes left", lambda row: _after(row, "nodes")),
+    Column("BNs", lambda row: str(row.batchnorms)),
+    Column("BNs left by ORT", lambda row: _after(row, "batchnorms")),
+    Column("nodes left by ORT", lambda row: _after(row, "nodes")),
 )
 COLUMNS = (*TIMES, *FACTS[2:])
 

@@ -249,3 +249,23 @@ def test_the_page_is_whole_and_names_cannot_break_it():
 
 def test_a_page_of_equal_runs_draws():
     assert html(report(row())).count("<path") == 1
+
+
+def test_a_time_below_the_floor_is_called_wrong():
+    from bnfold.latency import findings
+
+    made = report(replace(row(ms=0.01), least_ms=0.04))
+    assert made.to_dict()["rows"][0]["wrong"].startswith("wrong: m.onnx at 0.0100 ms is below")
+    assert "wrong: m.onnx" in findings(made)[-1]
+    assert replace(row(ms=0.05), least_ms=0.04).wrong is None
+    assert row().wrong is None
+
+
+def test_the_device_is_told_with_its_clocks_before_and_after():
+    clocks = {"name": "H200", "driver": "580", "sm_clock_mhz": "1980", "max_sm_clock_mhz": "1980"}
+    here = replace(MACHINE, device=clocks)
+    on_cpu = replace(row(), placed={"CUDAExecutionProvider": 9, "CPUExecutionProvider": 2})
+    made = report(on_cpu, machine=here, device_after={"sm_clock_mhz": "1755"}, cudnn="9.10.2")
+    text = markdown(replace(made, provider="CUDAExecutionProvider"))
+    assert "H200, driver 580, cuDNN 9.10.2; SM clock 1980 MHz before, 1755 after" in text
+    assert "nodes not on CUDAExecutionProvider: 2 on CPUExecutionProvider" in text
