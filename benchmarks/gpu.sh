@@ -22,7 +22,7 @@ once() { # once NAME COMMAND...: stdout to NAME, kept only if the command ended 
     if timeout "$room" "$@" >"$out/$name.part" 2>"$out/$name.log"; then
         mv "$out/$name.part" "$out/$name"
     else
-        echo "fail $name: $(tail -n 1 "$out/$name.log" "$out/$name.part" | tail -n 1)"
+        echo "fail $name: $(cat "$out/$name.log" "$out/$name.part" | tail -n 1)"
         left=$((left + 1))
     fi
 }
