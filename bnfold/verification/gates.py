@@ -93,6 +93,11 @@ class Float64Gate:
                 found.append(JITTER_LIMIT * track.differing / allowed)
         return found
 
+    def departure(self) -> float:
+        """How far the outputs depart, in their rms; the worst one."""
+        tracks = [t for p, t in zip(self._pairs, self._tracks, strict=True) if p.behind is None]
+        return max((t.departure.value(t.departure.loudest) for t in tracks), default=0.0)
+
     def blind(self) -> list[Watched]:
         """Float tensors that jitter of all weights does not move: they prove nothing."""
         return [
@@ -171,6 +176,9 @@ class RuntimeGate:
                 continue
             value, where = self.ratio(run)
             side, level = run.split()
+            if level == "tf32":
+                found.append(_tf32_gate(side, value))
+                continue
             found.append(_runtime_gate(side, level, (value, where), own_default, provider))
         return found
 
@@ -193,6 +201,12 @@ def _runtime_gate(
             ok = True
             sentence += ": so is the original's there, it is ONNX Runtime's optimiser that errs"
     return Gate(f"runtime-{side}-{level}", ok, value, RUNTIME_LIMIT, "x", sentence, decides)
+
+
+def _tf32_gate(side: str, value: float) -> Gate:
+    """What TensorFloat-32 alone does: shown, and off in all that decides."""
+    sentence = f"with TF32 on, the {side}'s error is {value:.3g} times the original's own without"
+    return Gate(f"tf32-{side}", None, value, None, "x", sentence, decides=False)
 
 
 def _error(got: Array, exact: Array) -> float:

@@ -18,7 +18,7 @@ from bnfold.verification import frames
 from bnfold.verification.cases import Array
 from bnfold.verification.subject import Subject
 
-Level = Literal["none", "all"]
+Level = Literal["none", "all", "tf32"]  # tf32: as none, with TensorFloat-32 products
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INSTALL = 'pip install "bnfold[gpu]", or "bnfold[cpu]" on a machine without CUDA'
 MEND = f"pip uninstall -y onnxruntime onnxruntime-gpu, then {INSTALL}"
@@ -32,7 +32,6 @@ class Runtime:
         provider: str = "cpu",
         *,
         threads: int = 0,
-        tf32: bool = False,
         timeout_s: float = child.SECONDS,
     ) -> None:
         """`provider` is `cpu` or `cuda`; 0 threads: all cores; `timeout_s` for one load or run.
@@ -48,7 +47,6 @@ class Runtime:
         self.version = ""
         self.nodes: dict[str, dict[str, int]] = {}
         self._threads = threads or len(_cpus())
-        self._tf32 = int(tf32)
         self._timeout_s = timeout_s
         self._child: subprocess.Popen[bytes] | None = None
         self._loaded: dict[str, Subject] = {}
@@ -81,7 +79,7 @@ class Runtime:
             "level": level,
             "provider": self.provider,
             "threads": self._threads,
-            "tf32": self._tf32,
+            "tf32": int(level == "tf32"),
         }
         reply, _ = self._ask(question, {}, subject)
         if reply["provider"] != self.provider:
@@ -106,10 +104,19 @@ class Runtime:
         return outputs
 
     def drop(self, key: str) -> None:
-        """Close a session and keep the record of its nodes' providers."""
+        """Close a session and keep the record of its nodes' providers.
+
+        Raises:
+            EnvironmentLacks: all nodes ran on the CPU, where another provider was asked for.
+        """
         if key in self._loaded:
             reply, _ = self._ask({"verb": "drop", "key": key}, {}, self._loaded.pop(key))
             self.nodes[key] = reply["nodes"]
+            if reply["nodes"] and self.provider not in reply["nodes"]:
+                raise EnvironmentLacks(
+                    f"no node ran on {self.provider}: ONNX Runtime fell back to the CPU",
+                    hint="bnfold doctor says why",
+                )
 
     def close(self) -> None:
         """End the child."""

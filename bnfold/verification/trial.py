@@ -15,8 +15,9 @@ from bnfold.show import show
 from bnfold.verification.cases import Case
 from bnfold.verification.gates import LEAST_CASES, Float64Gate, RuntimeGate
 from bnfold.verification.measures import UNIT, Comparison, finite
+from bnfold.verification.narrowing import narrowing
 from bnfold.verification.refold import reference_of
-from bnfold.verification.runtime import Level, Runtime, both_installed
+from bnfold.verification.runtime import PROVIDERS, Level, Runtime, both_installed
 from bnfold.verification.subject import Subject
 from bnfold.verification.tolerance import Tolerance
 from bnfold.verification.truth import Truth, Watched, watched
@@ -29,6 +30,12 @@ _RUNS: tuple[tuple[str, Level], ...] = (
     ("original", "all"),
     ("candidate", "all"),
 )
+_TF32: tuple[tuple[str, Level], ...] = (("original", "tf32"), ("candidate", "tf32"))
+
+
+def runs_on(provider: str) -> tuple[tuple[str, Level], ...]:
+    """Which model at which level; TF32 only where there is such a thing."""
+    return _RUNS + _TF32 if provider == PROVIDERS["cuda"] else _RUNS
 
 
 @dataclass
@@ -48,10 +55,12 @@ class Trial:
     def run(self) -> None:
         """Every input through the truth and the runtime."""
         a, b = self.pair
-        units = {port.name: UNIT.get(port.elem_type, UNIT[1]) for port in a.outputs}
+        self.narrowing = narrowing(a.model, b.model)
+        least = self.narrowing.unit
+        units = {p.name: max(UNIT.get(p.elem_type, UNIT[1]), least) for p in a.outputs}
         self.keys = {
             f"{side} {level}": self.runtime.load(self.pair[side == "candidate"], level)
-            for side, level in _RUNS
+            for side, level in runs_on(self.runtime.provider)
         }
         reference = reference_of(a, b)
         self.gates.append(reference.gate)
@@ -70,7 +79,7 @@ class Trial:
         self.told(len(self.cases), len(self.cases), "done")
 
     def _truth(self, model: onnx.ModelProto) -> Truth | None:
-        return Truth(*self.pair, model, self.pairs, self.seed)
+        return Truth(*self.pair, model, self.pairs, self.seed, self.narrowing.unit)
 
     def _case(self, case: Case, truth: Truth | None, draw: int | None) -> Truth | None:
         runs = {run: self.runtime.run(key, case.feeds) for run, key in self.keys.items()}
@@ -110,7 +119,8 @@ class Trial:
             nodes = self.runtime.nodes.get(key) or {}
             if nodes:
                 where = ", ".join(f"{count} on {name}" for name, count in sorted(nodes.items()))
-                self.notes.append(f"{run}: nodes {where}, TF32 off")
+                tf32 = "on" if run.endswith("tf32") else "off"
+                self.notes.append(f"{run}: nodes {where}, TF32 {tf32}")
 
     def verdict(self, layers: tuple[Layer, ...]) -> Verdict:
         """What the gates say together."""
@@ -143,7 +153,11 @@ class Trial:
             self.gates.append(self.tolerance.gate())
             return []
         found = [self.float64.gate()]
-        found += self.runtime_gate.gates(tuple(self.keys), self.runtime.provider)
+        ran = self.runtime_gate.gates(tuple(self.keys), self.runtime.provider)
+        if self.narrowing.unit:  # a run in half errs by far more than most faults do
+            ran = [replace(gate, decides=False) for gate in ran]
+            found.append(self.narrowing.gate(self.float64.departure()))
+        found += ran
         if self.tolerance.asked:
             found = [replace(gate, decides=False) for gate in found]
             self.gates[:] = [replace(gate, decides=False) for gate in self.gates]

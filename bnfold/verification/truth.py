@@ -71,13 +71,13 @@ def _before(maker: Mapping[str, onnx.NodeProto], name: str) -> list[tuple[str, s
     return walk
 
 
-def jitter(seed: int) -> Callable[[str, Array, int], Array]:
-    """Each learned constant times 1 +- u, u being the unit roundoff of its own type."""
+def jitter(seed: int, least: float = 0.0) -> Callable[[str, Array, int], Array]:
+    """Each learned constant times 1 +- u, u being its own type's roundoff, or `least`."""
 
     def perturb(name: str, value: Array, kind: int) -> Array:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), value.size])
         signs = rng.integers(0, 2, value.shape, dtype=np.int8) * 2.0 - 1.0
-        return np.asarray(value * (1.0 + UNIT.get(kind, 0.0) * signs))
+        return np.asarray(value * (1.0 + max(UNIT.get(kind, 0.0), least) * signs))
 
     return perturb
 
@@ -101,6 +101,7 @@ class Truth:
         reference: onnx.ModelProto,
         pairs: Sequence[Watched],
         seed: int,
+        least: float = 0.0,
     ) -> None:
         self.pairs = tuple(pairs)
         self._labels = (a.label, b.label)
@@ -108,6 +109,7 @@ class Truth:
         self._b = Evaluator(b.model)
         self._reference = reference
         self._seed = seed
+        self._least = least
 
     def sample(self, case: Case, draw: int | None) -> Sample:
         """The case in float64; with a `draw`, the jitter's effect too.
@@ -129,7 +131,7 @@ class Truth:
         candidate = _evaluate(self._b, case, [p.candidate for p in self.pairs], self._labels[1])
         jittered = None
         if draw is not None:
-            moved = Evaluator(self._reference, perturb=jitter(self._seed + draw))
+            moved = Evaluator(self._reference, perturb=jitter(self._seed + draw, self._least))
             values = _evaluate(moved, case, _jittered_names(self), self._labels[0])
             jittered = tuple(values[name] for name in _jittered_names(self))
         return Sample(

@@ -17,7 +17,7 @@ from typing import IO, Any
 from bnfold.verification import frames
 
 _ONLY = "onnxruntime.capi.onnxruntime_pybind11_state"
-_LEVELS = {"none": "ORT_DISABLE_ALL", "all": "ORT_ENABLE_ALL"}
+_LEVELS = {"none": "ORT_DISABLE_ALL", "all": "ORT_ENABLE_ALL", "tf32": "ORT_DISABLE_ALL"}
 
 
 class _Sessions:
