@@ -13,9 +13,10 @@ from bnfold.folding.affine import Affine
 from bnfold.folding.certificate import Ledger, certify
 from bnfold.folding.plan import Plan, pulled, pushed
 from bnfold.folding.reasons import Reason
+from bnfold.folding.rebase import rebased
 from bnfold.folding.report import Fold, FoldReport, Options, Outcome, Remaining
 from bnfold.folding.spot import Spot, counts, map_of, nested_batch_norms, spots
-from bnfold.folding.walls import Refusal, Walls, more_telling
+from bnfold.folding.walls import Manner, Refusal, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.write import write_back
 
@@ -86,6 +87,8 @@ def fold_in_place(
         state.folded.extend(taken)
         state.walls = Walls()
         waiting = _settled(state, [s for s in waiting if s.node.key in state.index.nodes])
+    if options.aggressive:
+        waiting = _pressed(state, waiting)
     if state.folded or state.ledger:
         write_back(state.index)
         certify(state.index, state.ledger)
@@ -107,6 +110,32 @@ def _settled(state: _State, waiting: list[Spot]) -> list[Spot]:
         progress = len(left) < len(waiting)
         waiting = left + _biases_added(state.index, waiting)
     return waiting
+
+
+def _pressed(state: _State, waiting: list[Spot]) -> list[Spot]:
+    """`--aggressive`: Relu as Max, then changes of basis; return the spots that stay."""
+    state.walls = Walls(Manner.RECTIFYING)
+    waiting = _settled(state, waiting)
+    # the last BatchNorm on a trunk first: what it is read by behind that would block the rest
+    left = [spot for spot in reversed(waiting) if not _rebased(state, spot)]
+    return _settled(state, left[::-1])
+
+
+def _rebased(state: _State, spot: Spot) -> bool:
+    """Try to make a BatchNorm the basis of its trunk; True if it is gone."""
+    index = state.index
+    if spot.kind != "batchnorm" or spot.node.key not in index.nodes:
+        return False
+    m = map_of(index, spot)
+    plan = Refusal(m) if isinstance(m, Reason) else rebased(index, state.walls, spot.node, m)
+    if isinstance(plan, Refusal):
+        return False
+    move = Move("rebased", plan)
+    if move.added or _objection(index, spot, move) is not None:
+        return False
+    state.folded.append(_record(spot, move))
+    _carry_out(state, spot, move)
+    return True
 
 
 def _biases_added(index: GraphIndex, known: list[Spot]) -> list[Spot]:
@@ -224,9 +253,12 @@ def _carry_out(state: _State, spot: Spot, move: Move) -> None:
 
 
 def _record(spot: Spot, move: Move) -> Fold:
-    steps = [step.node for plan in move.plans for step in plan.steps]
+    changed = [step for plan in move.plans for step in plan.steps]
+    steps = [step.node for step in changed]
     merged = bool(steps) and all(_is_map(node) for node in steps)
-    outcome: Outcome = "merged" if merged and move.outcome != "split" else move.outcome
+    outcome: Outcome = "merged" if merged and move.outcome in ("pulled", "pushed") else move.outcome
+    if any(step.becomes in ("Max", "Min") and step.node.op_type == "Relu" for step in changed):
+        outcome = "rectified"
     through = tuple(n.name for plan in move.plans for n in plan.crossed)
     return Fold(spot.label, spot.kind, outcome, tuple(n.name for n in steps), through)
 

@@ -8,20 +8,17 @@ alternatives (which branch of an Add takes the shift?) they are tried in turn.
 from __future__ import annotations
 
 import heapq
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bnfold.folding.affine import Affine, Array
-from bnfold.folding.answers import Answer, Answers, Blocked, Change, Facts, Passes
-from bnfold.folding.facts import DEFAULT_DOMAINS, facts, sharpened, without_rule
+from bnfold.folding.answers import Answer, Answers, Blocked, Change, Passes
+from bnfold.folding.asking import asked_down, asked_up
+from bnfold.folding.facts import sharpened, without_rule
 from bnfold.folding.reasons import Reason
-from bnfold.folding.rules import PULL, PULL_MANY, PUSH, PUSH_MANY, Maps
-from bnfold.folding.walls import Refusal, Row, Stop, Walls, more_telling
+from bnfold.folding.walls import Manner, Refusal, Row, Stop, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
-
-logger = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 24  # of one search over the alternatives of all rules on its way
 _TAKES_PART = ("Gather", "Slice", "Split")  # what sees a part of a tensor alone
@@ -63,7 +60,7 @@ class Plan:
         return sum(s.bias is not None and not s.makes_gemm for s in self.steps)
 
 
-class _Choices:
+class Choices:
     """One path through the alternatives: which one to take at the n-th fork."""
 
     def __init__(self, picks: list[int]) -> None:
@@ -71,6 +68,7 @@ class _Choices:
         self.widths: list[int] = []
 
     def take(self, answers: Answers) -> Answer:
+        """The alternative of this path."""
         if not isinstance(answers, tuple):
             return answers
         fork = len(self.widths)
@@ -87,20 +85,25 @@ class _Choices:
 
 def pulled(index: GraphIndex, walls: Walls, spot: Node, slot: int, m: Affine) -> Plan | Refusal:
     """The cheapest plan that moves m up from a spot's input."""
-    return _cheapest(lambda choices: _walk_up(index, Row(walls.up), spot, slot, m, choices))
+    return cheapest(
+        lambda choices: walk_up(index, Row(walls.up, walls.manner), spot, slot, m, choices)
+    )
 
 
 def pushed(index: GraphIndex, walls: Walls, spot: Node, m: Affine) -> Plan | Refusal:
     """The cheapest plan that moves m down from a spot's output."""
-    return _cheapest(lambda choices: _walk_down(index, Row(walls.down), spot, m, choices))
+    return cheapest(
+        lambda choices: _walk_down(index, Row(walls.down, walls.manner), spot, m, choices)
+    )
 
 
-def _cheapest(walk: Callable[[_Choices], Plan]) -> Plan | Refusal:
+def cheapest(walk: Callable[[Choices], Plan]) -> Plan | Refusal:
+    """The plan with the fewest biases over all alternatives on its way."""
     best: Plan | None = None
     refusal: Refusal | None = None
     picks: list[int] | None = []
     for _ in range(MOST_ATTEMPTS):
-        choices = _Choices(picks or [])
+        choices = Choices(picks or [])
         try:
             plan = walk(choices)
         except Stop as stop:
@@ -117,43 +120,8 @@ def _cheapest(walk: Callable[[_Choices], Plan]) -> Plan | Refusal:
     return best or refusal  # type: ignore[return-value]
 
 
-Rule = Callable[[Node, Facts, Maps], Answers | None]
-
-
-def _asked(rule: Rule, index: GraphIndex, node: Node, maps: Maps) -> Answers | None:
-    try:
-        return rule(node, facts(index, node), maps)
-    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
-        # a node that its own rule cannot read (attributes or sizes that contradict each other)
-        # keeps its neighbours as they are; it never ends the run
-        logger.warning("%s at %s: %r", node.op_type, node.key, error)
-        return Blocked(Reason.NOT_YET)
-
-
-def _pull_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
-    if node.domain in DEFAULT_DOMAINS:
-        if node.op_type in PULL_MANY:
-            return PULL_MANY[node.op_type](seen, maps)
-        if node.op_type in PULL:
-            alone = set(maps) == {0}
-            return PULL[node.op_type](seen, maps[0]) if alone else Blocked(Reason.NOT_YET)
-    return None
-
-
-def _push_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
-    if node.domain in DEFAULT_DOMAINS:
-        if node.op_type in PUSH_MANY:
-            return PUSH_MANY[node.op_type](seen, maps)
-        if node.op_type in PUSH:
-            if len(maps) > 1:
-                return Blocked(Reason.NONLINEAR_NEIGHBOURS)
-            ((k, m),) = maps.items()
-            return PUSH[node.op_type](seen, m, k)
-    return None
-
-
 def _settle(
-    index: GraphIndex, row: Row, node: Node, answers: Answers | None, choices: _Choices, plan: Plan
+    index: GraphIndex, row: Row, node: Node, answers: Answers | None, choices: Choices, plan: Plan
 ) -> Mapping[int, Affine]:
     """Note in the plan what the node's answer changes; return where the map goes on."""
     if answers is None:
@@ -175,9 +143,25 @@ def _settle(
 Asked = dict[str, dict[tuple[int, int], Affine]]  # of a tensor, by the edge that asks it
 
 
-def _walk_up(
-    index: GraphIndex, row: Row, spot: Node, slot: int, m: Affine, choices: _Choices
+Edge = tuple[Node, int, Affine]  # a reader, its input slot, and the map that comes there
+Outside = Callable[[str, Edge], None]
+
+
+def used_elsewhere(name: str, edge: Edge) -> None:
+    """What a reader outside of the plan is to a plan: its end."""
+    raise Stop(Reason.VALUE_USED_ELSEWHERE, edge[0].name)
+
+
+def walk_up(
+    index: GraphIndex,
+    row: Row,
+    spot: Node,
+    slot: int,
+    m: Affine,
+    choices: Choices,
+    outside: Outside = used_elsewhere,
 ) -> Plan:
+    """The plan that moves m up from a spot's input; `outside` says what other readers mean."""
     plan = Plan()
     asked: Asked = {}
     agenda: list[tuple[float, int]] = []
@@ -203,18 +187,18 @@ def _walk_up(
             continue
         done.add(key)
         node = index.nodes[key]
-        agreed = {i: _agreed(index, name, asked) for i, name in enumerate(node.outputs)}
+        agreed = {i: _agreed(index, name, asked, outside) for i, name in enumerate(node.outputs)}
         maps = {i: one for i, one in agreed.items() if one is not None}
         if not maps:
             continue
         plan.moved.extend(node.outputs[i] for i in maps)
-        answers = _asked(_pull_answer, index, node, maps)
+        answers = asked_up(row.manner, index, node, maps)
         for i, part in _settle(index, row, node, answers, choices, plan).items():
             ask(node.inputs[i], (node.key, i), part)
     return plan
 
 
-def _agreed(index: GraphIndex, name: str, asked: Asked) -> Affine | None:
+def _agreed(index: GraphIndex, name: str, asked: Asked, outside: Outside) -> Affine | None:
     """The one map that all readers of a tensor ask of it, or None where nothing changes."""
     edges = asked.get(name)
     if not edges or all(m.is_identity for m in edges.values()):
@@ -226,7 +210,7 @@ def _agreed(index: GraphIndex, name: str, asked: Asked) -> Affine | None:
         raise Stop(Reason.VALUE_USED_ELSEWHERE, name)
     for reader, slot in index.value_readers(name):
         if (reader.key, slot) not in edges and not _indifferent(index, reader, slot, first):
-            raise Stop(Reason.VALUE_USED_ELSEWHERE, reader.name)
+            outside(name, (reader, slot, first))
     return first
 
 
@@ -234,35 +218,45 @@ def _indifferent(index: GraphIndex, reader: Node, slot: int, m: Affine) -> bool:
     """Whether a reader outside of the plan sees only what m leaves alone (another Slice)."""
     if reader.op_type not in _TAKES_PART:
         return False
-    answer = _asked(_push_answer, index, reader, {slot: m})
+    answer = asked_down(Manner.PLAIN, index, reader, {slot: m})
     if not isinstance(answer, Passes) or answer.changes or answer.attributes:
         return False
     return all(part.is_identity for part in answer.to.values())
 
 
-def _walk_down(index: GraphIndex, row: Row, spot: Node, m: Affine, choices: _Choices) -> Plan:
+def _walk_down(index: GraphIndex, row: Row, spot: Node, m: Affine, choices: Choices) -> Plan:
+    output = spot.outputs[0]
+    if index.is_exposed(output):  # the border of the graph: nothing stands there
+        raise Stop(Reason.NONLINEAR_NEIGHBOURS, output)
+    row.enter(output)
+    edges = [(reader, slot, m) for reader, slot in index.value_readers(output)]
+    return carry_down(index, row, edges, choices)
+
+
+def carry_down(index: GraphIndex, row: Row, edges: list[Edge], choices: Choices) -> Plan:
+    """The plan that takes in the maps that arrive at these readers."""
     plan = Plan()
     arrived: dict[int, dict[int, Affine]] = {}
     agenda: list[tuple[float, int]] = []
 
-    def hand(name: str, carried: Affine) -> None:
-        row.enter(name)
-        if index.is_exposed(name):
-            row.end(Refusal(Reason.VALUE_USED_ELSEWHERE, name))
-        for reader, slot in index.value_readers(name):
-            if reader.key not in arrived:
-                heapq.heappush(agenda, (reader.order, reader.key))
-            arrived.setdefault(reader.key, {})[slot] = carried
+    def hand(reader: Node, slot: int, carried: Affine) -> None:
+        if reader.key not in arrived:
+            heapq.heappush(agenda, (reader.order, reader.key))
+        arrived.setdefault(reader.key, {})[slot] = carried
 
-    if index.is_exposed(spot.outputs[0]):  # the border of the graph: nothing stands there
-        raise Stop(Reason.NONLINEAR_NEIGHBOURS, spot.outputs[0])
-    hand(spot.outputs[0], m)
+    for edge in edges:
+        hand(*edge)
     while agenda:
         node = index.nodes[heapq.heappop(agenda)[1]]
-        maps = arrived[node.key]
-        answers = _asked(_push_answer, index, node, maps)
+        answers = asked_down(row.manner, index, node, arrived[node.key])
         for i, part in _settle(index, row, node, answers, choices, plan).items():
-            if i < len(node.outputs) and node.outputs[i] and not part.is_identity:
-                plan.moved.append(node.outputs[i])
-                hand(node.outputs[i], part)
+            name = node.outputs[i] if i < len(node.outputs) else ""
+            if not name or part.is_identity:
+                continue
+            plan.moved.append(name)
+            row.enter(name)
+            if index.is_exposed(name):
+                row.end(Refusal(Reason.VALUE_USED_ELSEWHERE, name))
+            for reader, slot in index.value_readers(name):
+                hand(reader, slot, part)
     return plan

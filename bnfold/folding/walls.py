@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -61,6 +62,13 @@ _PLAIN = frozenset(
 )
 
 
+class Manner(enum.Enum):
+    """How far a search goes."""
+
+    PLAIN = "every operator stays what it is, but for its constants"
+    RECTIFYING = "a Relu may become a Max or Min by a constant"
+
+
 @dataclass(slots=True)
 class Walls:
     """Tensors from which no map gets anywhere, kept so that long rows are walked once.
@@ -69,6 +77,7 @@ class Walls:
     there for every map; no fold changes that, for names never come to stand for other values.
     """
 
+    manner: Manner = Manner.PLAIN
     up: dict[str, Refusal] = field(default_factory=dict)
     down: dict[str, Refusal] = field(default_factory=dict)
 
@@ -78,6 +87,7 @@ class Row:
     """The plain row that a walk has followed so far, and where the walls it meets are kept."""
 
     walls: dict[str, Refusal]
+    manner: Manner
     names: list[str] = field(default_factory=list)
     plain: bool = True
 

@@ -13,7 +13,7 @@ import bnfold
 from bnfold.errors import CheckFailed, UsageError
 from bnfold.show import show
 from bnfold_cli.memory import keep_freed
-from bnfold_cli.options import json_option
+from bnfold_cli.options import aggressive_option, json_option
 from bnfold_cli.session import current
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Request:
 @click.option("--dry-run", is_flag=True, help="Fold and check, but write nothing.")
 @click.option("--freeze-inputs", is_flag=True, help="Take overridable initializers as constants.")
 @click.option("--reparam", is_flag=True, help="Merge linear branches and chains into one, too.")
-@click.option("--aggressive", is_flag=True, help="Not built yet.")
+@aggressive_option
 @click.option(
     "--require",
     callback=_read_require,
@@ -80,11 +80,10 @@ def command(
 
     Example: bnfold fold resnet50.onnx -o resnet50.folded.onnx --verify
     """
-    if aggressive:
-        raise UsageError("--aggressive is not built yet", hint="leave it out")
     target = _target(model, output, in_place=in_place, dry_run=dry_run)
     request = Request(target, require, verify, report)
-    run(model, bnfold.Options(reparam=reparam, freeze_inputs=freeze_inputs), request)
+    options = bnfold.Options(reparam=reparam, aggressive=aggressive, freeze_inputs=freeze_inputs)
+    run(model, options, request)
 
 
 def run(model: str, options: bnfold.Options, request: Request) -> None:

@@ -9,7 +9,7 @@ import click
 import bnfold
 from bnfold.show import show
 from bnfold_cli.memory import keep_freed
-from bnfold_cli.options import json_option
+from bnfold_cli.options import aggressive_option, json_option
 from bnfold_cli.session import current
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="Also constant Mul, Add, Sub and Div.")
 @click.option("--freeze-inputs", is_flag=True, help="As `fold` takes it.")
 @click.option("--reparam", is_flag=True, help="Also what `fold --reparam` merges, and what not.")
+@aggressive_option
 @json_option
-def command(model: str, everything: bool, freeze_inputs: bool, reparam: bool) -> None:
+def command(
+    model: str, everything: bool, freeze_inputs: bool, reparam: bool, aggressive: bool
+) -> None:
     """Say of each BatchNorm whether it folds, and why not; writes nothing.
 
     Example: bnfold inspect resnet50.onnx
@@ -31,7 +34,7 @@ def command(model: str, everything: bool, freeze_inputs: bool, reparam: bool) ->
     from bnfold_cli.report import print_folded, print_merges, print_remaining
 
     keep_freed()
-    options = bnfold.Options(reparam=reparam, freeze_inputs=freeze_inputs)
+    options = bnfold.Options(reparam=reparam, aggressive=aggressive, freeze_inputs=freeze_inputs)
     report = bnfold.inspect(model, options)
     kinds = ("batchnorm", "affine") if everything else ("batchnorm",)
 

@@ -71,6 +71,11 @@ shape_option = click.option(
     callback=read_shapes,
     help="Sizes of an input, or of one symbolic size: image=3x224x224, tokens=128.",
 )
+aggressive_option = click.option(
+    "--aggressive",
+    is_flag=True,
+    help="Also turn Relu into Max, and rescale trunks, where a BatchNorm goes by it.",
+)
 provider_option = click.option(
     "--provider",
     type=click.Choice(["cpu", "cuda"]),

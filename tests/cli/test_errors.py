@@ -98,8 +98,6 @@ USAGE = {
     "unknown option": (["fold", "m.onnx", "--fast"], "--fast"),
     "no argument": (["fold"], "IN.onnx"),
     "two outputs": (["fold", "m.onnx", "-o", "o.onnx", "--in-place"], "exclude"),
-    "reparam": (["export", "run", "--reparam"], "--fold --reparam"),
-    "aggressive": (["fold", "m.onnx", "--aggressive"], "not built yet"),
     "require": (["fold", "m.onnx", "--require", "some"], "all"),
     "batch": (["bench", "m.onnx", "--batch", "0"], "1,4"),
     "shape": (["bench", "m.onnx", "--shape", "3x4"], "NAME=DIMS"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bnfold.folding import plan
+from bnfold.folding import asking
 from bnfold.folding.affine import Affine
 from tests.folding.test_cases import CASES
 from tests.folding.verdict import assert_claim
@@ -61,16 +61,16 @@ def faulty(rule: Any, fault: Fault) -> Any:
 
 def mutants() -> Iterator[tuple[str, str, Fault]]:
     for table in TABLES:
-        for op_type in getattr(plan, table):
+        for op_type in getattr(asking, table):
             yield from ((table, op_type, fault) for fault in FAULTS)
 
 
 def killed(table: str, op_type: str, fault: Fault) -> str | None:
     """The first row that fails under a mutant, or None."""
-    rules: MutableMapping[str, Any] = dict(getattr(plan, table))
-    kept = getattr(plan, table)
+    rules: MutableMapping[str, Any] = dict(getattr(asking, table))
+    kept = getattr(asking, table)
     rules[op_type] = faulty(rules[op_type], fault)
-    setattr(plan, table, rules)
+    setattr(asking, table, rules)
     started = time.monotonic()
     try:
         for row in CASES:
@@ -83,7 +83,7 @@ def killed(table: str, op_type: str, fault: Fault) -> str | None:
             except Exception:  # an assertion, or a crash: either is noticed
                 return row.id
     finally:
-        setattr(plan, table, kept)
+        setattr(asking, table, kept)
     return None
 
 
