@@ -135,6 +135,9 @@ def spreads(model: onnx.ModelProto) -> list[dict[str, Any]]:
     One scale for the whole tensor would leave the median channel 255/spread of its steps.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            weights[node.output[0]] = node.attribute[0].t
     rows = []
     for node in model.graph.node:
         if node.op_type not in CHANNELS or len(node.input) < 2 or node.input[1] not in weights:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import tempfile
 import time
-from typing import Any
+from typing import Any, Iterator  # noqa: UP035 (Python 3.8)
 
 from bnfold.deployment.smoke.answers import Case
 from bnfold.deployment.smoke.words import DATA, LACKS, MODEL, PROVIDERS, Finding, Refused, line
@@ -14,7 +16,7 @@ from bnfold.deployment.smoke.words import DATA, LACKS, MODEL, PROVIDERS, Finding
 # Operators that carry the work: one of them off the provider asked for is a silent fall-back;
 # shape arithmetic on the CPU is as it should be.
 WORK = frozenset(("Conv", "ConvTranspose", "FusedConv", "Gemm", "MatMul", "QLinearConv"))
-_FATAL = 4  # log severity: a fall-back is told by us, in one line
+_FATAL, _WARNING = 4, 2  # log severities: a fall-back is told by us, in one line
 _WARM_UP = 5
 _LONGEST_S = 10.0
 _DOCTOR = "bnfold doctor tells what is missing"
@@ -56,7 +58,8 @@ class Trial:
         wanted = _wanted(self.provider, self.version)
         start = time.perf_counter()
         try:
-            self._session = self._ort.InferenceSession(path, options, providers=wanted)
+            with _silent(self._ort):
+                self._session = self._ort.InferenceSession(path, options, providers=wanted)
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             hint = "deploy with --target ort:" + ".".join(self.version.split(".")[:2])
             message = f"ONNX Runtime {self.version} cannot load it: {line(error)}"
@@ -151,6 +154,17 @@ class Trial:
             "runs": len(steady),
             "batch": self._cases[0].batch,
         }
+
+
+@contextlib.contextmanager
+def _silent(ort: Any) -> Iterator[None]:
+    """ONNX Runtime prints a page on stdout and stderr where a provider does not load."""
+    ort.set_default_logger_severity(_FATAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        ort.set_default_logger_severity(_WARNING)
 
 
 def _onnxruntime(provider: str) -> Any:
