@@ -64,13 +64,14 @@ def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str) -> float
     inputs = _fed(file)
     if len(inputs) != 1 or not file.model.graph.output:
         raise DataError(f"the model has {len(inputs)} inputs; images fill one", where=where)
+    kind = _type(file, inputs[0])
     made = session(str(file.path), Setting(provider=runtime.provider_name(provider)))
     right = 0
     for start in range(0, len(data.test), _BATCH):
         chosen = torch.arange(start, min(start + _BATCH, len(data.test)))
         images, taken = data.test.take(chosen)
         labels = taken.numpy()
-        scores = _run(made, inputs[0], data.inputs(images).numpy(), where)
+        scores = _run(made, inputs[0], data.inputs(images).numpy().astype(kind), where)
         if scores.ndim != 2 or scores.shape != (len(labels), data.classes):
             raise DataError(
                 f"the first output has shape {scores.shape}, not (N, {data.classes})", where=where
@@ -82,6 +83,14 @@ def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str) -> float
 def _fed(file: onnxfile.ModelFile) -> list[str]:
     constants = {tensor.name for tensor in file.model.graph.initializer}
     return [value.name for value in file.model.graph.input if value.name not in constants]
+
+
+def _type(file: onnxfile.ModelFile, name: str) -> np.dtype[Any]:
+    """The input's own type: images go into a float16 model as float16."""
+    from onnx import helper
+
+    value = next(v for v in file.model.graph.input if v.name == name)
+    return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
 
 
 def _run(made: Any, name: str, images: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:

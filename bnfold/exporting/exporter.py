@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bnfold.errors import ModelError, UsageError
 from bnfold.exporting.check import flattened, refuse_difference
 from bnfold.exporting.quiet import quiet
-from bnfold.exporting.source import Shape, Source, source_of
+from bnfold.exporting.source import Form, Shape, Source, source_of
 from bnfold.exporting.tidy import tidied
 from bnfold.extras import require
 from bnfold.training.checkpoint import Checkpoint
@@ -36,6 +36,10 @@ def export(
     opset: int = 18,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    classes: int = 1000,
+    normalize: tuple[Sequence[float], Sequence[float]] | None = None,
+    dtype: str | None = None,
     rtol: float | None = None,
     seed: int = 0,
 ) -> onnx.ModelProto:
@@ -44,6 +48,10 @@ def export(
     `example_shape` is one input without its batch axis, (3, 224, 224), or one such shape an input;
     runs and checkpoints know theirs. The network itself is neither moved nor changed, in train
     mode or not: what is exported is its eval mode. `rtol` is relative to the rms of an output.
+
+    A source may also name a network (package.module:callable, or a model of ours), built for so
+    many `classes`, with the `weights` of a file. `normalize` puts (x - mean) / std in front, and
+    `dtype` ("float16", "float64") is that of the whole graph, its input included.
 
     Raises:
         UsageError: a bad shape, opset or name, or a missing folder.
@@ -55,7 +63,7 @@ def export(
     if opset not in OPSETS:
         raise UsageError(f"opset {opset}", hint=f"from {OPSETS[0]} to {OPSETS[-1]}")
     require("onnxscript", "train")
-    with source_of(source, example_shape) as found:
+    with source_of(source, example_shape, Form(weights, classes, normalize, dtype)) as found:
         norms, outputs = _dry_run(found)
         inputs = _names(input_names, len(found.shapes), "input")
         model = tidied(_traced(found, opset, inputs, _names(output_names, outputs, "output")))

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnfold.errors import ModelError, UsageError
+from bnfold.exporting.named import built, cast, is_name, normalized
 from bnfold.training.checkpoint import Checkpoint, load
 from bnfold.training.run import Run
 
@@ -35,18 +36,36 @@ class Source:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What becomes of the network on its way: weights from a file, a normalisation, a type."""
+
+    weights: str | os.PathLike[str] | None = None
+    classes: int = 1000
+    normalize: tuple[Sequence[float], Sequence[float]] | None = None
+    dtype: str | None = None
+
+
 @contextmanager
 def source_of(
     given: nn.Module | Run | Checkpoint | str | os.PathLike[str],
     example_shape: Shape | Sequence[Shape] | None,
+    form: Form,
 ) -> Iterator[Source]:
     """The network in question; the caller's own is neither moved nor left in another mode.
 
     Raises:
-        UsageError: a module without example_shape, a bad shape, or no such folder.
+        UsageError: a module without example_shape, a bad shape, or no such folder or network.
         ModelError: a BatchNorm has no statistics, or a network on a GPU cannot be copied.
-        DataError: the checkpoint is damaged.
+        DataError: the checkpoint is damaged, or the weights do not fit.
     """
+    if isinstance(given, str) and (form.weights is not None or is_name(given)):
+        if example_shape is None:
+            raise UsageError(
+                "a network by name needs the shape of an input, or no such run or checkpoint",
+                where=given, hint="--shape 3x224x224",
+            )  # fmt: skip
+        given = built(given, _shapes(example_shape)[0], form.weights, form.classes)
     if isinstance(given, (str, os.PathLike)):
         given = load(given)
     if isinstance(given, nn.Module):
@@ -60,7 +79,12 @@ def source_of(
     shapes = _shapes(example_shape)
     floats = [p.dtype for p in model.parameters() if p.is_floating_point()]
     with _evaluating(model) as own:
-        yield Source(own, shapes, floats[0] if floats else torch.float32)
+        dtype = floats[0] if floats else torch.float32
+        if form.normalize is not None:
+            own = normalized(own, form.normalize, shapes[0][0])
+        if form.dtype is not None:
+            own, dtype = cast(copy.deepcopy(own), form.dtype)
+        yield Source(own, shapes, dtype)
 
 
 @contextmanager

@@ -23,8 +23,20 @@ def _shape(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
     return None if value is None else sizes(value)
 
 
+def _normalize(
+    _: click.Context, __: click.Parameter, value: str | None
+) -> tuple[list[float], list[float]] | None:
+    if value is None:
+        return None
+    try:
+        mean, std = ([float(word) for word in half.split(":")] for half in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is not MEAN,STD, like 0.13,0.31") from None
+    return mean, std
+
+
 @click.command(short_help="A trained network as ONNX, BatchNorms intact")
-@click.argument("source", metavar="RUN|CHECKPOINT")
+@click.argument("source", metavar="RUN|CHECKPOINT|package.module:callable")
 @click.option("-o", "--output", metavar="OUT.onnx", help="Default: RUN/model.onnx.")
 @click.option("--fold", "folded", is_flag=True, help="Fold the BatchNorms before writing.")
 @click.option("--reparam", is_flag=True, help="With --fold: merge linear branches and chains, too.")
@@ -33,6 +45,21 @@ def _shape(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
 @click.option(
     "--shape", callback=_shape, metavar="CxHxW", help="Of one input; default: the training data's."
 )
+@click.option("--weights", metavar="FILE", help="Of a named network: .safetensors, a state dict.")
+@click.option(
+    "--classes",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Of a named network.",
+)
+@click.option(
+    "--normalize",
+    callback=_normalize,
+    metavar="MEAN,STD",
+    help="Put (x - mean) / std in front: 0.13,0.31; one a channel as .48:.46:.41,.23:.22:.22",
+)
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), help="Of the whole graph.")
 @seed_option
 @json_option
 def command(
@@ -44,6 +71,7 @@ def command(
     opset: int,
     shape: tuple[int, ...] | None,
     seed: int,
+    **form: Any,
 ) -> None:
     """Export a trained network to ONNX; what is written was compared with torch.
 
@@ -53,7 +81,7 @@ def command(
         raise UsageError("--reparam is a way to fold", hint="--fold --reparam")
     target = _target(source, output)
     bnfold.onnxfile.check_writable(target)
-    model = bnfold.export(source, shape, opset=opset, seed=seed)
+    model = bnfold.export(source, shape, opset=opset, seed=seed, **form)
     result = bnfold.fold(model, bnfold.Options(reparam=reparam)) if folded else None
     verdict = bnfold.verify(model, result.model, seed=seed) if result and verify else None
     failed = None
@@ -85,7 +113,9 @@ def _target(source: str, output: str | None) -> Path:
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise UsageError("say where to write", where=show(source, 300), hint="-o OUT.onnx")
     if not folder.is_dir():
-        raise UsageError("no such run or checkpoint folder", where=show(source, 300))
+        named = ":" in source
+        what = "say where to write" if named else "no such run or checkpoint folder"
+        raise UsageError(what, where=show(source, 300), hint="-o OUT.onnx" if named else None)
     return folder / "model.onnx"
 
 

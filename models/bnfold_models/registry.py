@@ -8,24 +8,42 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from bnfold.errors import UsageError
+from bnfold_models.densenet import densenet121, densenet_small
 from bnfold_models.digits import digits
+from bnfold_models.imagenet_resnet import preact_resnet50, resnet18, resnet34, resnet50, resnet101
 from bnfold_models.mlp import mnist_mlp, mnist_mlp_bn
 from bnfold_models.mobilenet import mobilenet_small
+from bnfold_models.mobilenet_v2 import mobilenet_v2
 from bnfold_models.preact import preact8
+from bnfold_models.repvgg import repvgg_a0, repvgg_small
 from bnfold_models.resnet import resnet8, resnet20
 from bnfold_models.vgg import vgg_small
+from bnfold_models.vgg16 import vgg16_bn
 
 Factory = Callable[[int, int, tuple[int, int]], nn.Module]
 
 MODELS: Mapping[str, Factory] = {
+    # for small images
+    "densenet-small": densenet_small,
     "digits": digits,
     "mnist-mlp": mnist_mlp,
     "mnist-mlp-bn": mnist_mlp_bn,
     "mobilenet-small": mobilenet_small,
     "preact8": preact8,
+    "repvgg-small": repvgg_small,
     "resnet8": resnet8,
     "resnet20": resnet20,
     "vgg-small": vgg_small,
+    # at ImageNet size, with the keys of published weights (preact-resnet50: none are in use)
+    "densenet121": densenet121,
+    "mobilenet-v2": mobilenet_v2,
+    "preact-resnet50": preact_resnet50,
+    "repvgg-a0": repvgg_a0,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "vgg16-bn": vgg16_bn,
 }
 
 
