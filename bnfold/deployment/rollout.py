@@ -18,7 +18,7 @@ from bnfold.deployment.halves import Narrowed, narrowed
 from bnfold.deployment.order import Layout, Order, Precision, order
 from bnfold.deployment.smoke.words import MANIFEST, PROVIDERS
 from bnfold.errors import CheckFailed, EnvironmentLacks, ModelError, UsageError
-from bnfold.folding.engine import fold_in_place
+from bnfold.folding.model import fold_in_place
 from bnfold.folding.report import FoldReport
 from bnfold.show import show
 from bnfold.verification import Verdict, verify

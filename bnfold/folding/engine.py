@@ -1,4 +1,4 @@
-"""The fold of one model: spots, plans, their application, until nothing moves any more."""
+"""The fold of one graph: spots, plans, their application, until nothing moves any more."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from bnfold.folding.certificate import Ledger, certify
 from bnfold.folding.plan import Plan, pulled, pushed
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rebase import rebased
-from bnfold.folding.report import Fold, FoldReport, Options, Outcome, Remaining
-from bnfold.folding.spot import Spot, counts, map_of, nested_batch_norms, spots
+from bnfold.folding.report import Fold, Options, Outcome, Remaining
+from bnfold.folding.spot import Spot, map_of, spots
 from bnfold.folding.walls import Manner, Refusal, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.write import write_back
@@ -67,39 +67,55 @@ def nothing_between(_: GraphIndex, __: Ledger) -> None:
     """Folding alone."""
 
 
-def fold_in_place(
-    model: onnx.ModelProto,
-    options: Options,
-    allowed: Allowed = everywhere,
-    between: Between = nothing_between,
-) -> FoldReport:
-    """Fold a model that the caller owns; where nothing folds, it stays as it was.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a graph stands: its scope, what callers may feed, and what it shares with others."""
+
+    scope: str
+    variable: frozenset[str]
+    taken: set[str]  # every name in the whole model: new ones are entered
+    options: Options
+    borrowed: frozenset[str] = frozenset()  # captured from around: never changed
+    released: frozenset[str] = frozenset()  # what bodies of this graph no longer read
+    between: Between = nothing_between
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of the maps of one graph, or of several."""
+
+    folded: tuple[Fold, ...] = ()
+    remaining: tuple[Remaining, ...] = ()
+
+    def with_all_of(self, other: Found) -> Found:
+        """Both."""
+        return Found(self.folded + other.folded, self.remaining + other.remaining)
+
+
+def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
+    """Fold the main graph of a model, in place.
 
     Spots that are not `allowed` stay where they stand and are not reported: their label is how
-    a report calls them, so a part of a fold can be done again. `between` may change the graph
-    whenever nothing folds any more (`bnfold.merging`); it returns the maps that went with that,
-    or None where nothing moved.
+    a report calls them, so a part of a fold can be done again. The place's `between` may change
+    the graph whenever nothing folds any more (`bnfold.merging`); it returns the maps that went
+    with that, or None where nothing moved.
     """
-    before = counts(model)
-    state = _State(GraphIndex(model, overridable(model, options)))
-    waiting = _settled(state, [spot for spot in spots(state.index) if allowed(spot)])
-    while (taken := between(state.index, state.ledger)) is not None:
+    state = _State(GraphIndex(model, place.variable, place.taken, place.borrowed))
+    waiting = _settled(state, [s for s in spots(state.index, place.scope) if allowed(s)])
+    while (taken := place.between(state.index, state.ledger)) is not None:
         state.folded.extend(taken)
         state.walls = Walls()
         waiting = _settled(state, [s for s in waiting if s.node.key in state.index.nodes])
-    if options.aggressive:
+    if place.options.aggressive:
         waiting = _pressed(state, waiting)
-    if state.folded or state.ledger:
-        write_back(state.index)
+    if state.folded or state.ledger or place.released:
+        write_back(state.index, place.released)
         certify(state.index, state.ledger)
     gone = [spot for spot in waiting if spot.node.key not in state.index.nodes]
     state.folded.extend(Fold(s.label, s.kind, "removed") for s in gone if s.kind == "batchnorm")
     waiting = [spot for spot in waiting if spot not in gone]
-    remaining = (
-        *(_remaining(spot, state) for spot in waiting if spot.kind == "batchnorm"),
-        *(_nested(name) for name in nested_batch_norms(model)),
-    )
-    return FoldReport(before, counts(model), tuple(state.folded), remaining)
+    remaining = (_remaining(spot, state) for spot in waiting if spot.kind == "batchnorm")
+    return Found(tuple(state.folded), tuple(remaining))
 
 
 def _settled(state: _State, waiting: list[Spot]) -> list[Spot]:
@@ -144,13 +160,6 @@ def _biases_added(index: GraphIndex, known: list[Spot]) -> list[Spot]:
     nodes = (n for n in index.nodes.values() if n.proto is None and n.key not in seen)
     new = [n for n in nodes if n.op_type == "Add" and index.is_constant(n.inputs[1])]
     return [Spot(node, "affine", 0) for node in new]
-
-
-def overridable(model: onnx.ModelProto, options: Options) -> frozenset[str]:
-    """Initializers that callers may feed: also inputs, from IR 4 on, unless frozen."""
-    if model.ir_version < 4 or options.freeze_inputs:
-        return frozenset()
-    return frozenset(i.name for i in model.graph.input)
 
 
 def _taken_out(state: _State, spot: Spot) -> bool:
@@ -273,8 +282,3 @@ def _remaining(spot: Spot, state: _State) -> Remaining:
     return Remaining(
         spot.label, spot.kind, reason.code, reason.sentence, refusal.blocker, reason.unblock
     )
-
-
-def _nested(name: str) -> Remaining:
-    reason = Reason.NOT_YET
-    return Remaining(name, "batchnorm", reason.code, reason.sentence, None, reason.unblock)

@@ -176,6 +176,8 @@ def walk_up(
             heapq.heappush(agenda, (-producer.order, producer.key))
         elif index.is_overridable(name):
             row.end(Refusal(Reason.PARAMETER_OVERRIDABLE, name))
+        elif name in index.borrowed:
+            row.end(Refusal(Reason.VALUE_USED_ELSEWHERE, name))
         else:
             row.end(Refusal(Reason.NONLINEAR_NEIGHBOURS, name))
 

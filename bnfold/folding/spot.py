@@ -23,6 +23,8 @@ from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.numbers import FLOATS, alike_when_written, exactly_one
 from bnfold.graph.readers import subgraphs
 
+# the metadata by which a node, moved by inlining, remembers its place in the source
+MARK = "pkg.bnfold.place"
 ARITHMETIC = ("Add", "Div", "Mul", "Sub")
 
 
@@ -33,30 +35,35 @@ class Spot:
     node: Node
     kind: Kind
     slot: int  # the input that is mapped
+    scope: str = "main"
 
     @property
     def label(self) -> str:
         """Scope, position and name: how reports call it."""
-        return label("main", self.node.key, self.node.proto.name if self.node.proto else "")
+        proto = self.node.proto
+        if proto is None:
+            return label_of(self.scope, self.node.key, "")
+        marks = (p.value for p in proto.metadata_props if p.key == MARK)
+        return next(marks, None) or label_of(self.scope, self.node.key, proto.name)
 
 
-def label(scope: str, position: int, name: str) -> str:
+def label_of(scope: str, position: int, name: str) -> str:
     """`main:12:bn1`, or `main:12` where the node has no name."""
     return f"{scope}:{position}:{name}" if name else f"{scope}:{position}"
 
 
-def spots(index: GraphIndex) -> Iterator[Spot]:
-    """All spots of the main graph, in topological order."""
+def spots(index: GraphIndex, scope: str) -> Iterator[Spot]:
+    """All spots of a graph, in topological order."""
     for node in sorted(index.nodes.values(), key=lambda n: n.order):
         if node.domain not in DEFAULT_DOMAINS:
             continue
         if node.op_type == "BatchNormalization":
-            yield Spot(node, "batchnorm", 0)
+            yield Spot(node, "batchnorm", 0, scope)
         elif node.op_type in ARITHMETIC and len(node.inputs) == 2:
             constant = [index.is_constant(name) for name in node.inputs]
             if constant[0] == constant[1] or (node.op_type == "Div" and constant[0]):
                 continue
-            spot = Spot(node, "affine", 1 if constant[0] else 0)
+            spot = Spot(node, "affine", 1 if constant[0] else 0, scope)
             if not _belongs_to_gelu(index, spot):
                 yield spot
 
@@ -200,15 +207,15 @@ def counts(model: onnx.ModelProto) -> Counts:
     return Counts(nodes, batchnorms, affine)
 
 
-def nested_batch_norms(model: onnx.ModelProto) -> Iterator[str]:
-    """Labels of BatchNormalizations in bodies of If, Loop and Scan, and in local functions."""
-    pending = [(f"main:{i}.{name}", body) for i, node in enumerate(model.graph.node)
-               for name, body in subgraphs(node)]  # fmt: skip
-    graphs: list[tuple[str, onnx.GraphProto | onnx.FunctionProto]] = list(pending)
-    graphs += [(f"{f.domain}::{f.name}", f) for f in model.functions]
-    while graphs:
-        scope, graph = graphs.pop(0)
-        for i, node in enumerate(graph.node):
-            if node.op_type == "BatchNormalization" and node.domain in DEFAULT_DOMAINS:
-                yield label(scope, i, node.name)
-            graphs.extend((f"{scope}:{i}.{name}", body) for name, body in subgraphs(node))
+def batch_norms(graph: onnx.GraphProto | onnx.FunctionProto, scope: str) -> Iterator[str]:
+    """Labels of the BatchNormalizations of a graph and of the bodies in it."""
+    for i, node in enumerate(graph.node):
+        if node.op_type == "BatchNormalization" and node.domain in DEFAULT_DOMAINS:
+            yield label_of(scope, i, node.name)
+        for name, body in subgraphs(node):
+            yield from batch_norms(body, f"{scope}:{i}.{name}")
+
+
+def holds_batch_norm(graph: onnx.GraphProto) -> bool:
+    """Whether a BatchNormalization stands in it, or in a body of it."""
+    return next(batch_norms(graph, ""), None) is not None

@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 
 from bnfold.graph.constants import Constant, Constants, attributes_of
-from bnfold.graph.readers import captured_names, nested_names
+from bnfold.graph.readers import captured_names, nested_names, reads_shape_alone
 from bnfold.graph.shapes import Dim, TensorType, infer
 
 
@@ -50,13 +50,24 @@ class Node:
 
 
 class GraphIndex:
-    """Producers, readers, constants and types of a model's main graph, kept true under edits."""
+    """Producers, readers, constants and types of a model's main graph, kept true under edits.
 
-    def __init__(self, model: onnx.ModelProto, variable: Iterable[str]) -> None:
+    `taken` holds names that new ones must avoid, and gets them; `borrowed` are tensors of a graph
+    around this one: their values may not change.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        variable: Iterable[str],
+        taken: set[str] | None = None,
+        borrowed: frozenset[str] = frozenset(),
+    ) -> None:
         graph = model.graph
         self.model = model
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
         self.variable = frozenset(variable)
+        self.borrowed = borrowed
         self.inputs = {i.name for i in graph.input}
         self.outputs = {o.name for o in graph.output}
         self.initializers = {i.name: i for i in graph.initializer}
@@ -77,8 +88,10 @@ class GraphIndex:
             nested |= nested_names(proto)
         self._next_key = len(graph.node)
         in_order = self._sort()
-        self.names = {*self.inputs, *self.initializers, *self.producer, *self.sparse, *nested}
-        self.source_names = frozenset(self.names)
+        names = {*self.inputs, *self.initializers, *self.producer, *self.sparse, *nested}
+        self.source_names = frozenset(names)
+        self.names: set[str] = set() if taken is None else taken
+        self.names |= names
         self.read_before = frozenset(self.readers)
         self.types: dict[str, TensorType] = infer(model, in_order)
         self._refine_shapes()
@@ -122,7 +135,7 @@ class GraphIndex:
         """Nodes that read a tensor's values, not its shape or type alone, with the input slot."""
         for key, slot in self.readers.get(name, ()):
             node = self.nodes[key]
-            if not reads_shape_alone(node, slot):
+            if not reads_shape_alone(node.op_type, node.domain, slot):
                 yield node, slot
 
     def is_dead(self, node: Node) -> bool:
@@ -285,10 +298,3 @@ class GraphIndex:
         if known.shape is not None and len(known.shape) > axis and known.shape[axis] is None:
             shape = (*known.shape[:axis], length, *known.shape[axis + 1 :])
             self.types[name] = TensorType(known.elem_type, shape)
-
-
-def reads_shape_alone(node: Node, slot: int) -> bool:
-    """Shape, Size and the type operand of CastLike do not read a tensor's values."""
-    if node.domain not in ("", "ai.onnx"):
-        return False
-    return node.op_type in ("Shape", "Size") or (node.op_type == "CastLike" and slot == 1)

@@ -1,4 +1,4 @@
-"""Who reads a tensor from inside a nested graph."""
+"""Who reads a tensor, and what of it: from inside a nested graph, or its shape alone."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ def captured_names(node: onnx.NodeProto) -> set[str]:
     """Names that a node's bodies read, or give out, but do not define themselves."""
     names: set[str] = set()
     for _, graph in subgraphs(node):
-        names |= _free_names(graph)
+        names |= free_names(graph)
     return names
 
 
-def _free_names(graph: onnx.GraphProto) -> set[str]:
+def free_names(graph: onnx.GraphProto) -> set[str]:
+    """Names that a graph reads or gives out, but does not define."""
     read = {o.name for o in graph.output}
     defined = {i.name for i in graph.input} | {i.name for i in graph.initializer}
     for node in graph.node:
@@ -45,3 +46,10 @@ def nested_names(node: onnx.NodeProto) -> set[str]:
             names.update(inner.output)
             names |= nested_names(inner)
     return names
+
+
+def reads_shape_alone(op_type: str, domain: str, slot: int) -> bool:
+    """Shape, Size and the type operand of CastLike do not read a tensor's values."""
+    if domain not in ("", "ai.onnx"):
+        return False
+    return op_type in ("Shape", "Size") or (op_type == "CastLike" and slot == 1)

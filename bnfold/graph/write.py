@@ -12,20 +12,23 @@ from bnfold.graph.constants import rounded
 from bnfold.graph.index import GraphIndex, Node
 
 
-def write_back(index: GraphIndex) -> None:
-    """Write changed nodes, new constants and new nodes; remove what the edits left unread."""
-    dead = _bury(index)
+def write_back(index: GraphIndex, released: frozenset[str] = frozenset()) -> None:
+    """Write changed nodes, new constants and new nodes; remove what the edits left unread.
+
+    `released` are names that bodies of the graph read before.
+    """
+    dead = _bury(index, index.read_before | released)
     _write_constants(index, dead)
     _write_nodes(index)
     _rename_value_infos(index)
 
 
-def _bury(index: GraphIndex) -> set[str]:
+def _bury(index: GraphIndex, read_before: frozenset[str]) -> set[str]:
     """Take out constant chains that nobody reads any more; return the initializers among them.
 
     What the source itself never read stays: only what an edit left behind goes.
     """
-    unread = [name for name in index.read_before if _is_unread(index, name)]
+    unread = [name for name in read_before if _is_unread(index, name)]
     dead: set[str] = set()
     while unread:
         name = unread.pop()

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 import onnx
 
 from bnfold.folding.certificate import Ledger
-from bnfold.folding.engine import Allowed, everywhere, fold_in_place
+from bnfold.folding.engine import Allowed, everywhere
 from bnfold.folding.facts import DEFAULT_DOMAINS
+from bnfold.folding.model import fold_in_place
 from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Apart, Fold, FoldReport, Merge, Options
-from bnfold.folding.spot import Spot, label, spots
+from bnfold.folding.spot import Spot, label_of, spots
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.merging.apply import carry_out, values_of
 from bnfold.merging.forms import Forms, forms_of, is_sum
@@ -99,10 +100,10 @@ def _is_root(index: GraphIndex, node: Node) -> bool:
 
 
 def _label(node: Node) -> str:
-    return label("main", node.key, node.proto.name) if node.proto is not None else node.name
+    return label_of("main", node.key, node.proto.name) if node.proto is not None else node.name
 
 
 def _maps(index: GraphIndex, plan: Plan) -> list[Spot]:
     """BatchNorms and constant maps of the source that a merge takes in."""
     dead = {node.key for node in plan.dead}
-    return [s for s in spots(index) if s.node.key in dead and s.node.proto is not None]
+    return [s for s in spots(index, "main") if s.node.key in dead and s.node.proto is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from bnfold.folding.engine import fold_in_place
+from bnfold.folding.model import fold_in_place
 from bnfold.folding.report import Options
 from tests.verification import nets
 
