@@ -13,7 +13,8 @@ import runpy
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -128,20 +129,49 @@ def _last(text: str) -> str:
     return lines[-1][:300] if lines else "it printed nothing"
 
 
-def _confine() -> None:
+def expendable(*, memory: bool) -> None:
+    """Say of this process that a parent watches it and it may be lost: native calls get a limit.
+
+    With `memory` it may fill what the machine has free, and gets a MemoryError beyond.
+    """
+    _confine(_OVERHEAD + _free() if memory else 0)
+    _EXPENDABLE.append(True)
+
+
+@contextmanager
+def native_call(seconds: float = SECONDS) -> Iterator[None]:
+    """Around foreign code that may never return and lets no Python handler run meanwhile.
+
+    Where the process is expendable the kernel ends it (SIGALRM) after `seconds`; elsewhere, in a
+    caller's own process, nothing is done.
+    """
+    if not _EXPENDABLE or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+_EXPENDABLE: list[bool] = []
+
+
+def _confine(room: int) -> None:
     """Limits on this process: memory, no core file, an end with the parent, first to be killed."""
     if sys.platform != "linux":
         return
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if room := int(os.environ.get(_BYTES, "0")):
-        resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (room or most, most))  # 0: back to what there was
     ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
     with suppress(OSError):  # a courtesy to the parent, where the kernel lets us
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 if __name__ == "__main__":
-    _confine()
+    _confine(int(os.environ.get(_BYTES, "0")))
     runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)

@@ -43,7 +43,7 @@ ALLOWED = {
     "accuracy": ALL,
     "tour": ALL | {"accuracy", "road"},
     "bnfold": BASE,
-    "bnfold_cli": {"bnfold", "errors", "show", "version", "bnfold_models"},
+    "bnfold_cli": {"bnfold", "child", "errors", "show", "version", "bnfold_models"},
 }
 
 # where a heavy package may be imported at the top of a module

@@ -27,10 +27,14 @@ def asked_down(manner: Manner, index: GraphIndex, node: Node, maps: Maps) -> Ans
     return _asked(_PUSHES[manner], index, node, maps)
 
 
+# what attributes, sizes and constants that contradict each other raise in numpy
+UNREADABLE = (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError)
+
+
 def _asked(rule: Rule, index: GraphIndex, node: Node, maps: Maps) -> Answers | None:
     try:
         return rule(node, facts(index, node), maps)
-    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         # a node that its own rule cannot read (attributes or sizes that contradict each other)
         # keeps its neighbours as they are; it never ends the run
         logger.warning("%s at %s: %r", node.op_type, node.key, error)

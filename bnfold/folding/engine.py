@@ -10,6 +10,7 @@ import onnx
 
 from bnfold.folding import apply
 from bnfold.folding.affine import Affine
+from bnfold.folding.asking import UNREADABLE
 from bnfold.folding.certificate import Ledger, certify
 from bnfold.folding.plan import Plan, pulled, pushed
 from bnfold.folding.reasons import Reason
@@ -164,12 +165,12 @@ def _biases_added(index: GraphIndex, known: list[Spot]) -> list[Spot]:
 
 def _taken_out(state: _State, spot: Spot) -> bool:
     """Try to fold one spot; True if it is gone."""
-    index, node = state.index, spot.node
-    m = map_of(index, spot)
-    if isinstance(m, Reason):
-        state.refusals[node.key] = Refusal(m)
-        return False
-    move = _best_move(state, spot, m)
+    node = spot.node
+    try:
+        move = _chosen_move(state, spot)
+    except UNREADABLE as error:  # a shape that its constants contradict: it stays as it is
+        logger.warning("%s: %r", spot.label, error)
+        move = Refusal(Reason.NOT_YET)
     if isinstance(move, Refusal):
         state.refusals[node.key] = move
         return False
@@ -178,6 +179,11 @@ def _taken_out(state: _State, spot: Spot) -> bool:
     logger.debug("%s: %s", spot.label, move.outcome)
     _carry_out(state, spot, move)
     return True
+
+
+def _chosen_move(state: _State, spot: Spot) -> Move | Refusal:
+    m = map_of(state.index, spot)
+    return Refusal(m) if isinstance(m, Reason) else _best_move(state, spot, m)
 
 
 def _best_move(state: _State, spot: Spot, m: Affine) -> Move | Refusal:

@@ -9,6 +9,8 @@ from math import prod
 import onnx
 from onnx import TensorProto
 
+from bnfold import child
+
 Dim = int | str | None
 Shape = tuple[Dim, ...] | None
 
@@ -29,7 +31,8 @@ def infer(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> dict[str, 
     """Types and shapes of the main graph's tensors; `nodes` are its nodes in a valid order."""
     light = _without_weights(model, nodes)
     try:
-        graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+        with child.native_call():
+            graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
     except Exception:  # inference is help, not a gate: a graph it refuses is read as it stands
         graph = light.graph
     types = {i.name: TensorType(i.data_type, tuple(i.dims)) for i in graph.initializer}

@@ -65,6 +65,8 @@ def check_data(tensor: onnx.TensorProto) -> None:
     Raises:
         ModelError: what does not fit.
     """
+    if tensor.HasField("segment"):
+        raise ModelError(f"{_label(tensor)} is one segment of several, which no runtime reads")
     filled = [field for field in _FIELDS if len(getattr(tensor, field))]
     if tensor.HasField("raw_data"):
         want, have = nbytes(tensor), len(tensor.raw_data)

@@ -9,7 +9,9 @@ import onnx
 import onnx.checker
 from google.protobuf.message import DecodeError, EncodeError
 
+from bnfold import child
 from bnfold.errors import ModelError
+from bnfold.onnxfile.functions import check_functions
 from bnfold.onnxfile.outline import outline, tensors
 from bnfold.onnxfile.structure import check_and_sort
 from bnfold.onnxfile.tensors import check_data
@@ -35,6 +37,7 @@ def validate(model: onnx.ModelProto, where: str | None = None) -> None:
                 )
             check_data(tensor)
         bones = outline(model, _without_data)
+        check_functions(bones)
         check_and_sort(bones)
         _run_checker(bones)
 
@@ -52,6 +55,8 @@ def located(where: str | None) -> Iterator[None]:
 def _check_header(model: onnx.ModelProto) -> None:
     if not model.ir_version or not (model.graph.node or model.graph.output):
         raise ModelError("this is not an ONNX model, or an empty one")
+    if not model.graph.output:
+        raise ModelError("the graph has no output")
     newest = onnx.defs.onnx_opset_version()
     versions: dict[str, int] = {}
     for opset in model.opset_import:
@@ -76,7 +81,8 @@ def _without_data(source: onnx.TensorProto, target: onnx.TensorProto) -> None:
 
 def _run_checker(model: onnx.ModelProto) -> None:
     try:
-        onnx.checker.check_model(model)
+        with child.native_call():
+            onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ModelError(f"onnx's checker refuses it: {show(' '.join(lines), 300)}") from error

@@ -61,24 +61,24 @@ def guarded(session: Session, body: Callable[[], object]) -> int:
         _close_stdout()
         return PIPE_CLOSED
     except Stopped as stop:
-        return _report(session, stop.error())
+        return report(session, stop.error())
     except (KeyboardInterrupt, click.Abort):
-        return _report(session, Stopped(signal.SIGINT).error())
+        return report(session, Stopped(signal.SIGINT).error())
     except BnfoldError as error:
-        return _report(session, error)
+        return report(session, error)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return UsageError.exit_code
     except click.ClickException as error:
-        return _report(session, _usage(error))
+        return report(session, _usage(error))
     except MemoryError:
-        return _report(session, EnvironmentLacks("this machine has not enough memory for it"))
+        return report(session, EnvironmentLacks("this machine has not enough memory for it"))
     except Exception as error:
-        return _report(session, _bug(error))
+        return report(session, _bug(error))
     return 0
 
 
-def _report(session: Session, error: BnfoldError) -> int:
+def report(session: Session, error: BnfoldError) -> int:
     """The error on stderr, under `--json` also as an object on stdout."""
     try:
         if session.verbosity >= 2 or isinstance(error, Bug):

@@ -11,7 +11,8 @@ import click
 
 from bnfold.show import show
 from bnfold.version import __version__
-from bnfold_cli.faults import guarded
+from bnfold_cli.faults import guarded, report
+from bnfold_cli.guard import guarded_run
 from bnfold_cli.session import Color, Session, current
 
 COMMANDS = (
@@ -73,16 +74,23 @@ def bnfold(ctx: click.Context, verbose: int, quiet: bool, color: Color) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the contract's code."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    sys.exit(guarded_run(_session(words), lambda: run(words), report))
+
+
+def _session(arguments: Sequence[str]) -> Session:
+    """What can be known of a call before it is parsed, for errors on the way there."""
+    session = Session(json="--json" in arguments)
+    session.command = next((word for word in arguments if word in COMMANDS), "bnfold")
+    return session
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; answers its exit code."""
+    """Run one command in this process; answers its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without some character shows its code
             stream.reconfigure(errors="backslashreplace")
-    session = Session(json="--json" in arguments)
-    session.command = next((word for word in arguments if word in COMMANDS), "bnfold")
+    session = _session(arguments)
     try:
         return guarded(
             session,

@@ -139,6 +139,34 @@ def _recursive_function(model: onnx.ModelProto) -> None:
     model.graph.node[2].domain = "local"
 
 
+def _function(name: str, *inner: onnx.NodeProto) -> onnx.FunctionProto:
+    ids = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("local", 1)]
+    return onnx.helper.make_function("local", name, ["a"], [inner[-1].output[0]], inner, ids)
+
+
+def _function_bomb(model: onnx.ModelProto) -> None:
+    """40 functions, each of which calls the next one twice: 2^40 nodes."""
+    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    for k in range(40):
+        calls = [node(f"F{k + 1}", [source], made, domain="local") for source, made in ("ab", "bc")]
+        model.functions.append(_function(f"F{k}", *calls))
+    model.functions.append(_function("F40", node("Relu", ["a"], "c")))
+    model.graph.node[2].op_type, model.graph.node[2].domain = "F0", "local"
+
+
+def _attribute_of_no_function(model: onnx.ModelProto) -> None:
+    attribute = model.graph.node[0].attribute.add(name="group", type=onnx.AttributeProto.INT)
+    attribute.ref_attr_name = "group"
+
+
+def _segment(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].segment.begin = 0
+
+
+def _no_output(model: onnx.ModelProto) -> None:
+    del model.graph.output[:]
+
+
 def _external(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
 
@@ -163,7 +191,11 @@ BREAKS: dict[Callable[[onnx.ModelProto], None], str] = {
     _no_nodes: "empty",
     _unknown_operator: "Rellu",
     _unknown_attribute: "speed",
-    _recursive_function: "checker refuses",
+    _recursive_function: "calls itself",
+    _function_bomb: "3298534883329 nodes",
+    _attribute_of_no_function: "stands in none",
+    _segment: "segment",
+    _no_output: "no output",
     _external: "another file",
 }
 

@@ -1,0 +1,91 @@
+"""Local functions: none calls itself, and written out the model stays of a size one can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from bnfold.errors import ModelError
+from bnfold.show import show
+
+MOST_NODES = 2_000_000  # with every call written out; checkers and runtimes walk each of them
+MOST_NESTED = 100  # functions within functions, and bodies within bodies
+
+Key = tuple[str, str, str]
+Body = onnx.GraphProto | onnx.FunctionProto
+
+
+def check_functions(model: onnx.ModelProto) -> None:
+    """Refuse recursion, calls that multiply, and references to attributes out of place.
+
+    Raises:
+        ModelError: a function calls itself, is there twice, or the model bursts.
+    """
+    functions: dict[Key, onnx.FunctionProto] = {}
+    for function in model.functions:
+        key = (_domain(function.domain), function.name, getattr(function, "overload", ""))
+        if key in functions:
+            raise ModelError(f"the function '{show(function.name)}' is there twice")
+        functions[key] = function
+    sizes: dict[Key, int] = {}
+    for key in functions:
+        _measure(key, functions, sizes)
+    _check_references(model.graph)
+    whole = sum(sizes.get(call, 1) for call in _calls(model.graph))
+    if whole > MOST_NODES:
+        raise ModelError(
+            f"its functions, called within each other, make {whole} nodes; {MOST_NODES} is the most"
+        )
+
+
+def _check_references(graph: onnx.GraphProto) -> None:
+    for node in _nodes(graph):
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                raise ModelError(
+                    f"attribute '{show(attribute.name)}' of a {show(node.op_type)} node refers to"
+                    " one of a function, and stands in none"
+                )
+
+
+def _measure(start: Key, functions: dict[Key, onnx.FunctionProto], sizes: dict[Key, int]) -> None:
+    """The nodes of a function with its calls written out, callees first."""
+    path: list[tuple[Key, list[Key]]] = []
+    if start not in sizes:
+        path.append((start, list(_calls(functions[start]))))
+    while path:
+        if len(path) > MOST_NESTED:
+            raise ModelError(f"functions are nested more than {MOST_NESTED} deep")
+        key, calls = path[-1]
+        open_calls = [call for call in calls if call in functions and call not in sizes]
+        if not open_calls:
+            sizes[key] = 1 + sum(sizes.get(call, 1) for call in calls)
+            path.pop()
+            continue
+        callee = open_calls[0]
+        if any(callee == above for above, _ in path):
+            raise ModelError(f"the function '{show(callee[1])}' calls itself")
+        path.append((callee, list(_calls(functions[callee]))))
+
+
+def _calls(body: Body) -> Iterator[Key]:
+    """What each node asks for."""
+    for node in _nodes(body):
+        yield _domain(node.domain), node.op_type, getattr(node, "overload", "")
+
+
+def _nodes(body: Body) -> Iterator[onnx.NodeProto]:
+    """Every node, those of bodies within it included."""
+    stack: list[Body] = [body]
+    while stack:
+        for node in stack.pop().node:
+            yield node
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    stack.append(attribute.g)
+                stack.extend(attribute.graphs)
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
