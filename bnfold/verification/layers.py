@@ -26,9 +26,9 @@ _LEAST_JITTER = 0.25
 
 
 def surviving(a: onnx.ModelProto, b: onnx.ModelProto) -> list[str]:
-    """Names that nodes of both main graphs make, in the candidate's order."""
-    made = {name for node in a.graph.node for name in node.output if name}
-    return [name for node in b.graph.node for name in node.output if name in made]
+    """Names that nodes of both main graphs compute, in the candidate's order."""
+    made = {name for node in a.graph.node if node.input for name in node.output if name}
+    return [name for node in b.graph.node if node.input for name in node.output if name in made]
 
 
 def telling(cases: Sequence[Case]) -> tuple[Case, ...]:

@@ -6,19 +6,21 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from bnfold.folding.report import Fold
 from bnfold.show import show
-from bnfold.verification.verdict import Gate, Layer, OutputReport, Verdict
+from bnfold.verification.verdict import JITTER_LIMIT, Gate, Layer, OutputReport, Verdict
 
 WIDTH, LEFT, HEIGHT = 960, 60, 260
 GOOD, BAD, QUIET, INK = "#1a7f37", "#cf222e", "#57606a", "#0969da"
-MOST_ROWS = 40
+MOST_ROWS = 200
+FIRST_ROWS = 12
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
   color: #1f2328; background: #fff; }
 h1 { font-size: 1.4em; } h2 { font-size: 1.1em; margin-top: 2em; }
 table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
 th, td { padding: .3em .6em; text-align: right; border-bottom: 1px solid #d0d7de; }
-th:first-child, td:first-child, td.said { text-align: left; }
+th:first-child, td:first-child, td.said, th.said { text-align: left; }
 svg { width: 100%; height: auto; } text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 .note { color: #57606a; font-size: 13px; }
 """
@@ -50,12 +52,14 @@ def html(verdict: Verdict) -> str:
         parts += ["<h2>Error per layer</h2>", f'<p class="note">{said}; log scale</p>']
         parts += [_layer_picture(verdict.layers), _layer_table(verdict.layers)]
     if verdict.histogram:
-        said = "|candidate - original| over the output's rms, ONNX Runtime, optimisation off"
+        said = "|candidate - original| over the output's rms, ONNX Runtime, optimisation off; counts on a log scale"
         parts += ["<h2>Differences</h2>", f'<p class="note">{said}</p>']
         parts.append(_histogram(verdict.histogram))
     heads = "".join(f"<th>{head}</th>" for head in OUTPUT_HEADS)
     rows = "".join(_output(report) for report in verdict.outputs)
     parts += ["<h2>Outputs, worst over all inputs</h2>", f"<table><tr>{heads}</tr>{rows}</table>"]
+    if verdict.folds:
+        parts += ["<h2>Folds</h2>", _folds(verdict.folds)]
     parts += [f'<p class="note">note: {_safe(note)}</p>' for note in verdict.notes]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     head = (
@@ -115,6 +119,18 @@ def _output(report: OutputReport) -> str:
     return f"<tr><td>{_safe(report.name)}</td>{cells}</tr>"
 
 
+def _folds(folds: Sequence[Fold]) -> str:
+    """What was folded where, as folding the original again reports it."""
+    rows = "".join(
+        f'<tr><td>{_safe(one.map)}</td><td class="said">{_safe(one.outcome)}</td>'
+        f'<td class="said">{_safe(", ".join(one.absorbed_by))}</td><td>{len(one.through)}</td></tr>'
+        for one in folds
+    )
+    heads = '<th>map</th><th class="said">how</th><th class="said">into</th><th>crossed</th>'
+    body = f"<table><tr>{heads}</tr>{rows}</table>"
+    return f"<details><summary>{len(folds)} folds</summary>{body}</details>"
+
+
 def _decade(value: float) -> float:
     """log10, infinite and tiny values at the ends of the drawing."""
     return math.log10(min(max(value, 1e-3), 1e9))
@@ -123,47 +139,67 @@ def _decade(value: float) -> float:
 def _layer_picture(layers: Sequence[Layer]) -> str:
     """A dot a tensor, in the graph's order; the limit as a line."""
     ordered = sorted(layers, key=lambda layer: layer.position)
-    top = max(2.0, *(_decade(layer.ratio) for layer in ordered)) + 0.3
+    top = max(2.0, *(_decade(layer.ratio) for layer in ordered)) + 0.5
     low = min(-1.0, *(_decade(layer.ratio) for layer in ordered)) - 0.3
 
     def y_of(decade: float) -> float:
         return HEIGHT - 20 - (decade - low) / (top - low) * (HEIGHT - 40)
 
     body = [_tick(y_of(k), f"1e{k}") for k in range(math.ceil(low), math.floor(top) + 1)]
-    limit = y_of(math.log10(8))
+    limit = y_of(math.log10(JITTER_LIMIT))
     body.append(_line(LEFT, limit, WIDTH, limit, BAD))
-    body.append(f'<text x="{WIDTH - 4}" y="{limit - 5:.1f}" text-anchor="end">limit 8</text>')
+    body.append(
+        f'<text x="{WIDTH - 4}" y="{limit - 5:.1f}" text-anchor="end">limit {JITTER_LIMIT:g}</text>'
+    )
     step = (WIDTH - LEFT - 20) / max(1, len(ordered) - 1)
     for place, layer in enumerate(ordered):
-        color = INK if layer.ratio <= 8 else BAD
+        color = INK if layer.ratio <= JITTER_LIMIT else BAD
         x, y = LEFT + 10 + place * step, y_of(_decade(layer.ratio))
         title = f"<title>{_safe(layer.name)}: {layer.ratio:.3g}</title>"
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}">{title}</circle>')
+        if color == BAD and not any(one.ratio > JITTER_LIMIT for one in ordered[:place]):
+            body.append(_first(x, limit, layer))
     return _svg(HEIGHT, body)
+
+
+def _first(x: float, limit: float, layer: Layer) -> str:
+    """An upright where the first tensor departs, its name below the limit, free of dots."""
+    end = x > WIDTH / 2
+    place = f'x="{x - 6 if end else x + 6:.1f}" y="{limit - 5:.1f}"'
+    upright = _line(x, 10, x, HEIGHT - 20, BAD)
+    anchor = "end" if end else "start"
+    return f'{upright}<text {place} text-anchor="{anchor}">{_safe(layer.name)} departs first</text>'
 
 
 def _layer_table(layers: Sequence[Layer]) -> str:
     """The largest growth first: where it goes wrong."""
-    rows = "".join(
+    heads = "<th>tensor</th><th>error, u</th><th>jitter, u</th><th>ratio</th><th>growth</th>"
+    first = f"<table><tr>{heads}</tr>{_layer_rows(layers[:FIRST_ROWS])}</table>"
+    rest = layers[FIRST_ROWS:MOST_ROWS]
+    if not rest:
+        return first
+    more = f"<table><tr>{heads}</tr>{_layer_rows(rest)}</table>"
+    said = f"{len(rest)} of {len(layers) - FIRST_ROWS} tensors more"
+    return f"{first}<details><summary>{said}</summary>{more}</details>"
+
+
+def _layer_rows(layers: Sequence[Layer]) -> str:
+    return "".join(
         f"<tr><td>{_safe(layer.name)}</td><td>{layer.error:.3g}</td><td>{layer.jitter:.3g}</td>"
         f"<td>{layer.ratio:.3g}</td><td>{layer.growth:.3g}</td></tr>"
-        for layer in layers[:MOST_ROWS]
+        for layer in layers
     )
-    heads = "<th>tensor</th><th>error, u</th><th>jitter, u</th><th>ratio</th><th>growth</th>"
-    rest = len(layers) - MOST_ROWS
-    more = f'<p class="note">and {rest} tensors more</p>' if rest > 0 else ""
-    return f"<table><tr>{heads}</tr>{rows}</table>{more}"
 
 
 def _histogram(bins: Sequence[tuple[float, int]]) -> str:
-    """A bar a half decade; values that are equal stand apart at the left."""
-    tallest = max(count for _, count in bins)
+    """A bar a half decade, counts on a log scale; values that are equal stand apart at the left."""
+    tallest = math.log1p(max(count for _, count in bins))
     known = [edge for edge, _ in bins if math.isfinite(edge)]
     low, high = (min(known), max(known) + 0.5) if known else (-8.0, -7.0)
     width = (WIDTH - LEFT - 90) / ((high - low) * 2)
     body = []
     for edge, count in bins:
-        tall = max(1.0, count / tallest * (HEIGHT - 50))
+        tall = max(1.0, math.log1p(count) / tallest * (HEIGHT - 50))
         finite = math.isfinite(edge)
         x = LEFT + 80 + (edge - low) * 2 * width if finite else LEFT
         w = width - 2 if finite else 50

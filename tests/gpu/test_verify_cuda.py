@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from bnfold.verification import verify
+from tests.latency.test_bench import cuda_loads
 from tests.verification import nets
 
+pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.gpu
-ort = pytest.importorskip("onnxruntime")
-if "CUDAExecutionProvider" not in ort.get_available_providers():
-    pytest.skip("ONNX Runtime has no CUDA provider here", allow_module_level=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _needs_cuda():
+    if not cuda_loads():
+        pytest.skip("ONNX Runtime's CUDA provider does not load here")
 
 
 @pytest.mark.parametrize("fault", [None, "sqrt forgotten", "weights off by 1e-4"])
