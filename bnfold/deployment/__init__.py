@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bnfold.deployment.checking import check
-    from bnfold.deployment.rollout import Deployment, deploy
+    from bnfold.deployment.result import Deployment
+    from bnfold.deployment.rollout import deploy
     from bnfold.deployment.smoke.command import junit, lines
     from bnfold.deployment.smoke.words import Report
 
 _HOMES = {
-    "Deployment": "rollout",
+    "Deployment": "result",
     "Report": "smoke.words",
     "check": "checking",
     "deploy": "rollout",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from bnfold import onnxfile
-from bnfold.deployment import golden, int8, lowering, manifest, standalone, triton
+from bnfold.deployment import golden, int8, lowering, manifest, standalone, targets, triton
 from bnfold.deployment.checking import check_apart
 from bnfold.deployment.halves import Narrowed, narrowed
 from bnfold.deployment.order import Layout, Order, Precision, order
+from bnfold.deployment.reference import reference
+from bnfold.deployment.result import Deployment
 from bnfold.deployment.smoke.words import MANIFEST, PROVIDERS
 from bnfold.errors import CheckFailed, EnvironmentLacks, ModelError, UsageError
 from bnfold.folding.model import fold_in_place
@@ -30,33 +32,6 @@ SCRIPT = "check.py"
 _WORK = ".work"
 _BFLOAT16_OPSET = 22  # the first in which Conv, pooling and normalisation take bfloat16
 _PER_CHANNEL_OPSET = 13  # the first in which DequantizeLinear has an axis
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """What was written. `check` is what the folder's own check.py said here, if it could run."""
-
-    folder: Path
-    files: tuple[str, ...]
-    target: str
-    verdict: Verdict
-    report: FoldReport
-    manifest: Mapping[str, Any]
-    check: Mapping[str, Any] | None
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {
-            "folder": str(self.folder),
-            "files": list(self.files),
-            "target": self.target,
-            "fold": self.report.to_dict(),
-            "verification": self.verdict.to_dict(),
-            "precision": self.manifest["precision"],
-            "check": None if self.check is None else dict(self.check),
-            "notes": list(self.notes),
-        }
 
 
 def deploy(model: str | os.PathLike[str], to: str | os.PathLike[str], **asked: Any) -> Deployment:
@@ -109,27 +84,30 @@ class _Making:
 
     def made(self) -> Deployment:
         """Step by step; any exception leaves the old folder as it was."""
+        original_path = reference(self.source, self.order, self.work)
+        lowered = original_path != self.source.path
         report, model, converted = self._float_model()
         narrow = self.order.precision is not Precision.FLOAT32
         wide_path = (self.work if narrow else self.home) / "model.onnx"
-        if not converted:  # else the graph is no longer what folding gives, and gate 1 would say so
+        later = bool(converted) or lowered  # else gate 1 folds the original again, and compares
+        if not later:
             self._stamp(model, report)
         onnxfile.write(model, wide_path)
         del model
-        verdict = self._verified(wide_path, converted)
-        if converted:
+        verdict = self._verified(original_path, wide_path, converted)
+        if later:
             model = onnxfile.read(wide_path).model
             self._stamp(model, report)
             onnxfile.write(model, wide_path)
             del model
-        original = self._subject(self.source.path, "original")
+        original = self._subject(original_path, "original")
         cases = generated(original.inputs, self.order.batches, self.order.shapes, self.order.seed)
         with Runtime(timeout_s=self.order.timeout_s) as runtime:
             precision, wide = self._narrowed(wide_path, cases, runtime)
             deployed = self._subject(self.home / "model.onnx", "deployed")
             self.order.told("golden answers")
-            reference = original if wide is None else deployed
-            found = golden.answers(reference, cases, runtime, wide)
+            known = original if wide is None else deployed
+            found = golden.answers(known, cases, runtime, wide)
         proof = golden.write(found, self.folder, self.home)
         self._write_extras(deployed, found)
         shutil.rmtree(self.work)
@@ -158,21 +136,25 @@ class _Making:
         self._spread = int8.spreads(model) if self.order.precision is Precision.INT8 else []
         self.source = replace(self.source, model=onnx.ModelProto())
         report = fold_in_place(model, self.order.fold)
-        low = lowering.lowered(model, self.order.target)
+        # this machine has to run it too, and a newer runtime takes what an older one takes
+        fit = min(self.order.target, targets.installed(), key=lambda one: one.limits)
+        low = lowering.lowered(model, fit)
         least = {Precision.BFLOAT16: _BFLOAT16_OPSET, Precision.INT8: _PER_CHANNEL_OPSET}
         needed = least.get(self.order.precision, 0)
-        up = lowering.raised(low.model, needed, self.order.target, self.order.precision.value)
+        up = lowering.raised(low.model, needed, fit, self.order.precision.value)
         return report, up.model, (*low.converted, *up.converted)
 
     def _stamp(self, model: onnx.ModelProto, report: FoldReport) -> None:
         if report.folded:
             onnxfile.stamp(model, self.source.sha256, len(report.folded), self.order.fold)
 
-    def _verified(self, path: Path, converted: tuple[lowering.Newer, ...]) -> Verdict:
+    def _verified(
+        self, original: Path, path: Path, converted: tuple[lowering.Newer, ...]
+    ) -> Verdict:
         asked = self.order
         asked.told("verifying")
         verdict = verify(
-            self.source.path,
+            original,
             path,
             batches=asked.batches,
             shapes=asked.shapes,

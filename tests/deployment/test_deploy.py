@@ -198,6 +198,17 @@ def test_lowered_to_an_old_runtime(tmp_path: Path) -> None:
     assert made.verdict.ok
 
 
+@pytest.mark.parametrize("target", ["ort:1.18", "ort:1.32"])
+def test_what_onnx_stamps_today(tmp_path: Path, target: str) -> None:
+    """IR 14 and opset 28, as onnx 1.23 writes by itself: older runtimes cannot even load it."""
+    model = net(tmp_path / "m.onnx", opset=28, ir=14)
+    bnfold.deploy(model, tmp_path / "d", target=target)
+    assert bnfold.check(tmp_path / "d", runs=1).ok
+    stored = onnx.load(tmp_path / "d" / "model.onnx")
+    assert stored.opset_import[0].version <= 28
+    assert target != "ort:1.18" or (stored.ir_version, stored.opset_import[0].version) == (10, 21)
+
+
 def test_a_target_too_old_names_the_operator(tmp_path: Path) -> None:
     """Gelu came with opset 20; nothing before has it."""
     path = saved(
