@@ -50,6 +50,7 @@ class Facts:
     attributes: Mapping[str, Any]
     inputs: tuple[Operand, ...]
     outputs: tuple[Operand, ...]
+    declared_linear: bool = False  # a foreign operator of which the user says so
 
     def input(self, index: int) -> Operand:
         """The operand at a position, ABSENT behind the last."""

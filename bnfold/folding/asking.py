@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from bnfold.folding.answers import Answers, Blocked, Facts
 from bnfold.folding.facts import DEFAULT_DOMAINS, facts
 from bnfold.folding.reasons import Reason
-from bnfold.folding.rules import PULL, PULL_MANY, PUSH, PUSH_MANY, Maps, rectified
+from bnfold.folding.rules import PULL, PULL_MANY, PUSH, PUSH_MANY, Maps, foreign, rectified
 from bnfold.folding.walls import Manner
 from bnfold.graph.index import GraphIndex, Node
 
@@ -42,6 +42,8 @@ def _asked(rule: Rule, index: GraphIndex, node: Node, maps: Maps) -> Answers | N
 
 
 def _pull_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
+    if seen.declared_linear and set(maps) == {0}:
+        return foreign.cross(seen, maps[0])
     if node.domain in DEFAULT_DOMAINS:
         if node.op_type in PULL_MANY:
             return PULL_MANY[node.op_type](seen, maps)
@@ -52,6 +54,8 @@ def _pull_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
 
 
 def _push_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
+    if seen.declared_linear and set(maps) == {0}:
+        return foreign.cross(seen, maps[0])
     if node.domain in DEFAULT_DOMAINS:
         if node.op_type in PUSH_MANY:
             return PUSH_MANY[node.op_type](seen, maps)

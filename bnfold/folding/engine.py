@@ -79,6 +79,7 @@ class Place:
     borrowed: frozenset[str] = frozenset()  # captured from around: never changed
     released: frozenset[str] = frozenset()  # what bodies of this graph no longer read
     between: Between = nothing_between
+    linear: frozenset[str] = frozenset()  # foreign operators that the user declares
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
     with that, or None where nothing moved.
     """
     state = _State(GraphIndex(model, place.variable, place.taken, place.borrowed))
+    state.index.linear = place.linear
     waiting = _settled(state, [s for s in spots(state.index, place.scope) if allowed(s)])
     while (taken := place.between(state.index, state.ledger)) is not None:
         state.folded.extend(taken)

@@ -29,7 +29,8 @@ def facts(index: GraphIndex, node: Node) -> Facts:
         first = Operand(inputs[0].name, inputs[0].shape, inputs[0].constant, rows)
         inputs = (first, *inputs[1:])
     outputs = tuple(Operand(name, index.type_of(name).shape) for name in node.outputs)
-    return Facts(node.op_type, index.opset, attributes, inputs, outputs)
+    declared = f"{node.domain}::{node.op_type}" in index.linear
+    return Facts(node.op_type, index.opset, attributes, inputs, outputs, declared)
 
 
 def _operand(index: GraphIndex, name: str) -> Operand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 
+from bnfold.folding.declared import linear_operators
 from bnfold.folding.engine import Allowed, Between, Found, Place, everywhere, nothing_between
 from bnfold.folding.functions import fold_inlined, scope_of
 from bnfold.folding.reasons import Reason
@@ -23,10 +24,11 @@ def fold_in_place(
     `between` works on the main graph alone.
     """
     before = counts(model)
-    variable = overridable(model, options)
+    variable, linear = overridable(model, options), linear_operators(options)
 
     def fold(one: onnx.ModelProto) -> Found:
-        place = Place("main", variable, set(all_names(one.graph)), options, between=between)
+        names = set(all_names(one.graph))
+        place = Place("main", variable, names, options, between=between, linear=linear)
         return fold_scopes(one, place, allowed)
 
     why: dict[str, Remaining] = {}

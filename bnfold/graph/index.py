@@ -52,8 +52,7 @@ class Node:
 class GraphIndex:
     """Producers, readers, constants and types of a model's main graph, kept true under edits.
 
-    `taken` holds names that new ones must avoid, and gets them; `borrowed` are tensors of a graph
-    around this one: their values may not change.
+    `taken` holds names that new ones avoid; `borrowed` are tensors around a body: they stay.
     """
 
     def __init__(
@@ -68,6 +67,7 @@ class GraphIndex:
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
         self.variable = frozenset(variable)
         self.borrowed = borrowed
+        self.linear: frozenset[str] = frozenset()  # foreign operators, as "domain::Op"
         self.inputs = {i.name for i in graph.input}
         self.outputs = {o.name for o in graph.output}
         self.initializers = {i.name: i for i in graph.initializer}
