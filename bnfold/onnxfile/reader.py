@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -92,4 +93,6 @@ def _bytes_of(file: Path) -> bytes:
         raise UsageError("there is no such file", where=where) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if getattr(error, "errno", None) in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise UsageError(f"there is no such file: {reason}", where=where) from error
         raise ModelError(f"the file cannot be read: {show(reason)}", where=where) from error
