@@ -52,8 +52,8 @@ def html(verdict: Verdict) -> str:
         parts += ["<h2>Error per layer</h2>", f'<p class="note">{said}; log scale</p>']
         parts += [_layer_picture(verdict.layers), _layer_table(verdict.layers)]
     if verdict.histogram:
-        said = "|candidate - original| over the output's rms, ONNX Runtime, optimisation off; counts on a log scale"
-        parts += ["<h2>Differences</h2>", f'<p class="note">{said}</p>']
+        said = "|candidate - original| over the output's rms in ONNX Runtime, optimisation off"
+        parts += ["<h2>Differences</h2>", f'<p class="note">{said}; counts on a log scale</p>']
         parts.append(_histogram(verdict.histogram))
     heads = "".join(f"<th>{head}</th>" for head in OUTPUT_HEADS)
     rows = "".join(_output(report) for report in verdict.outputs)
@@ -103,6 +103,11 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
+def _fine(value: float | None) -> str:
+    """Six digits: a cosine or a share next to 1 is not 1."""
+    return "" if value is None else f"{value:.6g}"
+
+
 def _output(report: OutputReport) -> str:
     numbers = (
         report.max_abs,
@@ -115,7 +120,7 @@ def _output(report: OutputReport) -> str:
         report.top5,
         report.needed_rtol,
     )
-    cells = "".join(f"<td>{_number(number)}</td>" for number in numbers)
+    cells = "".join(f"<td>{_fine(number)}</td>" for number in numbers)
     return f"<tr><td>{_safe(report.name)}</td>{cells}</tr>"
 
 
