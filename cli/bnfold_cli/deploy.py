@@ -16,6 +16,7 @@ from bnfold_cli.options import (
     shape_option,
     timeout_option,
 )
+from bnfold_cli.progress import stages
 from bnfold_cli.session import current
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def command(
         instances=instances,
         seed=seed,
         timeout_s=timeout_s,
+        progress=stages(current()),
     )
     current().answer(made.to_dict(), lambda console: _page(console, made))
 

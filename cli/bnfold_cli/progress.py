@@ -46,3 +46,14 @@ def rounds(session: Session) -> Callable[[int, int, str], None] | None:
         print(f"{line if over else '':<78}", end="\r", file=sys.stderr, flush=True)
 
     return draw
+
+
+def stages(session: Session) -> Callable[[str], None] | None:
+    """What is done now, over what was done before; nothing where nobody looks."""
+    if not session.progress:
+        return None
+
+    def draw(what: str) -> None:
+        print(f"{show(what, 70):<78}", end="\r", file=sys.stderr, flush=True)
+
+    return draw
