@@ -1,7 +1,8 @@
 """Fold random graphs and judge them: `python -m tests.properties.fuzz --seeds 0:10000`.
 
-Every seed stands alone, so a run is resumed by its seed range. A failing seed is printed with
-the fewest steps that still fail; `--show SEED:STEPS` prints that model.
+Every seed stands alone, so a run is resumed by its seed range; odd seeds fold with --aggressive.
+A failing seed is printed with the fewest steps that still fail; `--show SEED:STEPS` prints that
+model.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import onnx
 import bnfold
 from tests.build import value
 from tests.oracle import assert_equivalent, batchnorms, granted_biases, graphs, left
+from tests.properties import moves, rarer
 from tests.properties.grow import Grower, Tensor
-from tests.properties.moves import STEPS
 
+STEPS = [*moves.STEPS, *rarer.STEPS]
 START = {4: (2, 4, 6, 6), 3: (2, 4, 6), 2: (2, 6), 5: (2, 2, 3, 4, 3)}
 
 
@@ -42,12 +44,12 @@ def model_of(seed: int, steps: int | None = None) -> onnx.ModelProto:
     return g.finish()
 
 
-def judge(model: onnx.ModelProto) -> bnfold.FoldResult:
+def judge(model: onnx.ModelProto, options: bnfold.Options) -> bnfold.FoldResult:
     """Equivalent, idempotent, checked, accounted for, and no dearer."""
-    result = bnfold.fold(model)
+    result = bnfold.fold(model, options)
     onnx.checker.check_model(result.model, full_check=True)
     assert_equivalent(model, result.model, every_name=True)
-    again = bnfold.fold(result.model)
+    again = bnfold.fold(result.model, options)
     assert again.model.SerializeToString(deterministic=True) == result.model.SerializeToString(
         deterministic=True
     ), "not idempotent"
@@ -66,7 +68,7 @@ def fails(seed: int, steps: int | None = None, tally: Counter[str] | None = None
     except Exception as flaw:
         return f"GENERATOR {type(flaw).__name__}: {flaw}" if steps is None else None
     try:
-        report = judge(model).report
+        report = judge(model, bnfold.Options(aggressive=seed % 2 == 1)).report
         if tally is not None:
             tally.update(f.outcome for f in report.folded if f.kind == "batchnorm")
             tally.update(r.code for r in report.remaining if r.kind == "batchnorm")
