@@ -13,7 +13,13 @@ _KEEPS_ROWS = ("Identity", "Dropout")
 _LINEAR_WITHOUT_RULE = frozenset(
     {
         *("If", "Loop", "Scan", "GatherElements", "GatherND", "ScatterND", "ScatterElements"),
-        *("CenterCropPad", "Col2Im", "ReverseSequence", "MeanVarianceNormalization"),
+        *(
+            "CenterCropPad",
+            "Col2Im",
+            "ReverseSequence",
+            "GlobalLpPool",
+            "MeanVarianceNormalization",
+        ),
     }
 )
 

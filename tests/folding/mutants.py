@@ -41,6 +41,17 @@ FAULTS: tuple[Fault, ...] = (shift_lost, sign_lost, axis_moved)
 
 # faults that change nothing
 EXEMPT: Mapping[tuple[str, str, str], str] = {
+    ("PUSH", "LpPool", "sign_lost"): "its own rule is to lose the sign",
+    ("PUSH", "ReduceL1", "sign_lost"): "its own rule is to lose the sign",
+    ("PUSH", "ReduceL2", "sign_lost"): "its own rule is to lose the sign",
+    ("PUSH", "ReduceSumSquare", "sign_lost"): "its own rule is to lose the sign",
+    ("PUSH", "ArgMax", "shift_lost"): "its own rule is to lose the shift",
+    ("PUSH", "ArgMin", "shift_lost"): "its own rule is to lose the shift",
+    ("PUSH", "GroupNormalization", "shift_lost"): "its own rule is to lose the shift",
+    ("PUSH", "LayerNormalization", "shift_lost"): "its own rule is to lose the shift",
+    ("PUSH", "LogSoftmax", "shift_lost"): "its own rule is to lose the shift",
+    ("PUSH", "Softmax", "shift_lost"): "its own rule is to lose the shift",
+    ("PUSH", "HardSigmoid", "axis_moved"): "only a map without an axis crosses",
     ("PULL", "Clip", "axis_moved"): "only a map without an axis crosses",
     ("PUSH", "Clip", "axis_moved"): "only a map without an axis crosses",
     ("PUSH", "Abs", "sign_lost"): "its own rule is to lose the sign",

@@ -15,7 +15,8 @@ ONES = {"parameters": (np.ones(4), np.arange(4.0), np.zeros(4), np.ones(4)), "ep
 ONE_SHIFT = {"parameters": (np.ones(4), np.full(4, 3.0), np.zeros(4), np.ones(4)), "eps": 0.0}
 PAIRS = {"parameters": repeated(2, 2)}
 PAIRS_SHIFT = {"parameters": (np.ones(4), [1.0, 1, 2, 2], np.zeros(4), np.ones(4)), "eps": 0.0}
-TOKENS = (2, 5, 4)
+TURNED = {"parameters": (-np.ones(4), np.arange(4.0), np.zeros(4), np.ones(4)), "eps": 0.0}
+TURNED_PAIRS = {"parameters": (-np.ones(4), [1.0, 1, 2, 2], np.zeros(4), np.ones(4)), "eps": 0.0}
 SIGN = "negative-scale"
 
 
@@ -130,6 +131,12 @@ ROWS: list[Case] = [
     before("Softmax-opset11-STAYS", op("Softmax", axis=1), *EDGE, opset=11, **ONES),
     before("LogSoftmax-space", op("LogSoftmax", axis=3), **ONES),
     before("LogSoftmax-channels-STAYS", op("LogSoftmax", axis=1), *EDGE, **ONES),
+    *(
+        before(f"{k}-turned-STAYS", op(k, axis=2), *EDGE, SIGN, **TURNED)
+        for k in ("Softmax", "LogSoftmax")
+    ),
+    before("LayerNormalization-turned-STAYS", layer(5), *EDGE, SIGN, rank=3, **TURNED),
+    before("GroupNormalization-turned-STAYS", group(4), *EDGE, SIGN, opset=21, **TURNED_PAIRS),
     *(recurrent(f"{k}", k, bias="constant") for k in GATES),
     *(recurrent(f"{k}-no-bias-both", k, both=True) for k in GATES),
     recurrent("GRU-reset-before", "GRU", bias="constant", linear_before_reset=1),

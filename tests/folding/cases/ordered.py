@@ -17,6 +17,7 @@ MIXED = {"parameters": ([1.0, -1.5, 2.0, -0.5], np.zeros(4), np.zeros(4), np.one
 NEGATIVE = {"parameters": ([-1.0, -1.5, -2.0, -0.5], np.arange(4.0), np.zeros(4), np.ones(4))}
 NEGATIVE_PURE = {"parameters": ([-1.0, -1.5, -2.0, -0.5], *np.zeros((2, 4)), np.ones(4))}
 SHIFTS = {"parameters": (np.ones(4), np.arange(4.0), np.zeros(4), np.ones(4)), "eps": 0.0}
+TURNED = {"parameters": (-np.ones(4), np.arange(4.0), np.zeros(4), np.ones(4)), "eps": 0.0}
 UNIFORM = {"parameters": ([1.5] * 4, [0.25] * 4, [0.0] * 4, [1.0] * 4)}
 UNIFORM_NEGATIVE = {"parameters": ([-1.5] * 4, [0.25] * 4, [0.0] * 4, [1.0] * 4)}
 ARGS = ("ArgMax", "ArgMin")
@@ -139,6 +140,14 @@ ROWS: list[Case] = [
     pulled("ordered-LogSumExp-scale-STAYS", op("ReduceLogSumExp", axes=[2]), *EDGE, norm=PURE),
     into("LogSumExp", op("ReduceLogSumExp", axes=[2, 3]), pointwise(4), norm=SHIFTS),
     into("LogSumExp-STAYS", op("ReduceLogSumExp", axes=[2]), pointwise(4), *EDGE, norm=PURE),
+    pulled("ordered-LogSumExp-turned-STAYS", op("ReduceLogSumExp", axes=[2]), *SIGN, norm=TURNED),
+    into(
+        "LogSumExp-turned-STAYS",
+        op("ReduceLogSumExp", axes=[2]),
+        pointwise(4),
+        *SIGN,
+        norm=TURNED,
+    ),
     pulled("ordered-GridSample-border", grid("border")),
     pulled("ordered-GridSample-zeros", grid("zeros"), norm={"shift": False}),
     pulled("ordered-GridSample-zeros-STAYS", grid("zeros"), "padding-shift"),
