@@ -17,6 +17,7 @@ import onnx
 from onnx.inliner import inline_selected_functions
 
 from bnfold.folding.engine import Found
+from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Remaining
 from bnfold.folding.spot import MARK, batch_norms, label_of
 from bnfold.graph.readers import subgraphs
@@ -48,9 +49,18 @@ def fold_inlined(model: onnx.ModelProto, fold: Folding, why: dict[str, Remaining
         for one in found.remaining:
             label = calls.get(one.map, one.map)
             why.setdefault(label, replace(one, map=label))
+        for gone in found.folded:  # alone it would fold, but not all that stand beside it
+            if gone.kind == "batchnorm":
+                label = calls.get(gone.map, gone.map)
+                why.setdefault(label, _too_dear(label))
         logger.debug("not inlined: %s", worse)
         chosen -= worse
     return None
+
+
+def _too_dear(label: str) -> Remaining:
+    reason = Reason.WOULD_COST_MORE
+    return Remaining(label, "batchnorm", reason.code, reason.sentence, None, reason.unblock)
 
 
 def _holders(model: onnx.ModelProto) -> set[Called]:

@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from tests.properties.dress import DRESSES
 from tests.properties.fuzz import fails
 
 SMALL = int(os.environ.get("BNFOLD_FUZZ_SEEDS", "250"))
@@ -17,6 +18,12 @@ SMALL = int(os.environ.get("BNFOLD_FUZZ_SEEDS", "250"))
 @pytest.mark.parametrize("tens", range(SMALL // 10))
 def test_ten_random_graphs(tens: int) -> None:
     flaws = {seed: fails(seed) for seed in range(10 * tens, 10 * tens + 10)}
+    assert not any(flaws.values()), {k: v for k, v in flaws.items() if v}
+
+
+@pytest.mark.parametrize("dress", [name for name in DRESSES if name != "plain"])
+def test_dressed_graphs(dress: str) -> None:
+    flaws = {seed: fails(seed, dress=dress) for seed in range(SMALL // 10)}
     assert not any(flaws.values()), {k: v for k, v in flaws.items() if v}
 
 
