@@ -166,6 +166,8 @@ def _confine(room: int) -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if most != resource.RLIM_INFINITY:  # a limit from outside stands
+        room = min(room or most, most)
     resource.setrlimit(resource.RLIMIT_AS, (room or most, most))  # 0: back to what there was
     ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
     with suppress(OSError):  # a courtesy to the parent, where the kernel lets us

@@ -54,7 +54,9 @@ def html(report: BenchReport) -> str:
         ]
     parts += ["<h2>Rows</h2>", _table(report.rows), "<h2>Conditions</h2>"]
     parts += [f'<p class="note">{_safe(line)}</p>' for line in conditions(report)]
-    head = f'<meta charset="utf-8"><title>bnfold bench</title><style>{STYLE}</style>'
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+    head += f"<title>bnfold bench</title><style>{STYLE}</style>"
     return (
         f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
     )

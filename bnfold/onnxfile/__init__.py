@@ -2,6 +2,7 @@
 
 from bnfold.onnxfile.atomic import check_writable, replacing, same_file, write_text
 from bnfold.onnxfile.folders import check_folder, replacing_folder
+from bnfold.onnxfile.manifest import check_manifest, write_manifest
 from bnfold.onnxfile.provenance import provenance, sha256_of, stamp
 from bnfold.onnxfile.reader import ModelFile, parse, read
 from bnfold.onnxfile.validator import validate
@@ -10,6 +11,7 @@ from bnfold.onnxfile.writer import copy, write
 __all__ = [
     "ModelFile",
     "check_folder",
+    "check_manifest",
     "check_writable",
     "copy",
     "parse",
@@ -22,5 +24,6 @@ __all__ = [
     "stamp",
     "validate",
     "write",
+    "write_manifest",
     "write_text",
 ]

@@ -43,6 +43,7 @@ class Request:
     require: int | None
     verify: bool
     report: str | None
+    manifest: str | None
 
 
 @click.command(short_help="Fold every BatchNorm that folds exactly")
@@ -61,6 +62,7 @@ class Request:
 )
 @click.option("--verify", is_flag=True, help="Fail unless the folded model is equivalent.")
 @click.option("--report", metavar="FILE.json", help="Write the report there too.")
+@click.option("--manifest", metavar="FILE", help="Write the SHA-256 of every tensor there.")
 @json_option
 def command(
     model: str,
@@ -73,6 +75,7 @@ def command(
     require: int | None,
     verify: bool,
     report: str | None,
+    manifest: str | None,
 ) -> None:
     """Fold every BatchNorm of IN.onnx that can be folded exactly.
 
@@ -81,7 +84,7 @@ def command(
     Example: bnfold fold resnet50.onnx -o resnet50.folded.onnx --verify
     """
     target = _target(model, output, in_place=in_place, dry_run=dry_run)
-    request = Request(target, require, verify, report)
+    request = Request(target, require, verify, report, manifest)
     options = bnfold.Options(reparam=reparam, aggressive=aggressive, freeze_inputs=freeze_inputs)
     run(model, options, request)
 
@@ -90,7 +93,7 @@ def run(model: str, options: bnfold.Options, request: Request) -> None:
     """Read, fold, check, write, answer."""
     keep_freed()
     source = bnfold.onnxfile.read(model)
-    for path in (request.target, request.report):
+    for path in (request.target, request.report, request.manifest):
         if path is not None:
             bnfold.onnxfile.check_writable(path)
             _spare_data(path, source)
@@ -165,7 +168,7 @@ def _data(
 def _write(
     source: ModelFile, result: FoldResult, request: Request, data: dict[str, Any]
 ) -> list[str]:
-    """The model, byte for byte the input where nothing folded; then the report."""
+    """The model, byte for byte the input where nothing folded; then the report and the manifest."""
     written: list[str] = []
     if request.target:
         changed = result.report.changed
@@ -180,6 +183,10 @@ def _write(
         head = {"schema": "bnfold.fold/1", "bnfold": bnfold.__version__}
         bnfold.onnxfile.write_text(request.report, json.dumps({**head, **data}, indent=2) + "\n")
         written.append(request.report)
+    if request.manifest:
+        changed = result.report.changed
+        bnfold.onnxfile.write_manifest(result.model if changed else source.model, request.manifest)
+        written.append(request.manifest)
     return written
 
 

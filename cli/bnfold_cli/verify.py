@@ -58,6 +58,7 @@ def asking(function: Any) -> Any:
 @click.option("--metric", metavar="package.module:callable", help="A number of your own for both.")
 @click.option("--junit", metavar="FILE", help="Write the gates as JUnit XML.")
 @click.option("--report", metavar="FILE.html", help="Write a page with pictures.")
+@click.option("--manifest", metavar="FILE", help="Check CANDIDATE's tensors against it first.")
 @click.option("--save-inputs", metavar="FILE.npz", help="Write the inputs, for --inputs.")
 @json_option
 def command(
@@ -66,6 +67,7 @@ def command(
     metric: str | None,
     junit: str | None,
     report: str | None,
+    manifest: str | None,
     **asked: Any,
 ) -> None:
     """Compare CANDIDATE with ORIGINAL on the same inputs; exit 4 where they differ.
@@ -73,7 +75,9 @@ def command(
     Example: bnfold verify resnet50.onnx resnet50.folded.onnx --batch 1,4
     """
     files = [file for file in (junit, report, asked["save_inputs"]) if file]
-    _spare(files, [original, candidate, asked["inputs"]])
+    _spare(files, [original, candidate, asked["inputs"], manifest])
+    if manifest:
+        bnfold.onnxfile.check_manifest(bnfold.onnxfile.read(candidate).model, manifest)
     verdict = bnfold.verify(
         original,
         candidate,

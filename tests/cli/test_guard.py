@@ -47,3 +47,10 @@ def test_a_lost_command_answers_in_json(model: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert done.returncode == 3
     assert '"exit": 3' in done.stdout
+
+
+def test_under_a_limit_from_outside(model: Path) -> None:
+    limited = ["bash", "-c", 'ulimit -v 4000000; exec "$@"', "_", sys.executable, "-m"]
+    command = [*limited, "bnfold_cli", "inspect", str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
