@@ -64,11 +64,11 @@ def spots(index: GraphIndex, scope: str) -> Iterator[Spot]:
             if constant[0] == constant[1] or (node.op_type == "Div" and constant[0]):
                 continue
             spot = Spot(node, "affine", 1 if constant[0] else 0, scope)
-            if not _belongs_to_gelu(index, spot):
+            if not belongs_to_gelu(index, spot):
                 yield spot
 
 
-def _belongs_to_gelu(index: GraphIndex, spot: Spot) -> bool:
+def belongs_to_gelu(index: GraphIndex, spot: Spot) -> bool:
     """0.5 * x * (1 + erf(x/sqrt 2)), in any order: runtimes know it only with its constants.
 
     Folding the 0.5 away would save a node in the file and cost five at run time.

@@ -1,7 +1,7 @@
 """What operators cost: multiply-adds, parameters, bytes moved, launches. It decides over a merge.
 
-A merge must start fewer nodes and may not grow multiply-adds or bytes. A chain of products may
-not grow parameters either: what was factored on purpose stays factored.
+A merge must start fewer nodes and may not grow multiply-adds or bytes. A chain may not grow
+parameters either: what was factored on purpose stays factored.
 """
 
 from __future__ import annotations

@@ -203,6 +203,5 @@ def _dead(
 def _pays(plan: Plan) -> bool:
     if not cost.pays(plan.before, plan.after):
         return False
-    products = sum(node.op_type in PRODUCTS for node in plan.dead)
-    is_chain = len(plan.tree.terms) == 1 and products > 1
+    is_chain = len(plan.tree.terms) == 1
     return not is_chain or plan.after.parameters <= plan.before.parameters

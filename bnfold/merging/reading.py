@@ -11,7 +11,7 @@ from bnfold.folding.affine import Array
 from bnfold.folding.answers import Facts
 from bnfold.folding.facts import DEFAULT_DOMAINS, facts
 from bnfold.folding.reasons import Reason
-from bnfold.folding.spot import ARITHMETIC, Spot, map_of
+from bnfold.folding.spot import ARITHMETIC, Spot, belongs_to_gelu, map_of
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.numbers import FLOATS
 from bnfold.merging.geometry import Axis, Geometry, Layout, Size, diagonal
@@ -183,7 +183,8 @@ def _arithmetic(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason 
     constant = [index.is_constant(name) for name in node.inputs]
     if constant[0] == constant[1] or (node.op_type == "Div" and constant[0]):
         return None
-    return _mapped(index, Spot(node, "affine", 1 if constant[0] else 0), layout)
+    spot = Spot(node, "affine", 1 if constant[0] else 0)
+    return None if belongs_to_gelu(index, spot) else _mapped(index, spot, layout)
 
 
 def _mapped(index: GraphIndex, spot: Spot, layout: Layout) -> Read | Reason | None:

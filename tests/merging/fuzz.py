@@ -1,17 +1,23 @@
-"""Merge random graphs and judge them: `python -m tests.merging.fuzz --seeds 0:10000`."""
+"""Merge random graphs and judge them: `python -m tests.merging.fuzz --seeds 0:10000`.
+
+The long profile makes its graphs of float64, where both sides differ by 1e-9 at most, so that one
+evaluation of each by onnx.reference judges; the small one is of float32, judged by jitter.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
 from collections import Counter
+from collections.abc import Callable
 
+import numpy as np
 import onnx
 
 import bnfold
 from tests.folding.test_invariants import plain_bytes
 from tests.merging.grow import model_of, sizes_of
-from tests.oracle import assert_equivalent
+from tests.oracle import assert_equivalent, evaluate, feeds_for
 
 REPARAM = bnfold.Options(reparam=True)
 
@@ -30,11 +36,34 @@ def judge(model: onnx.ModelProto, sizes: dict[str, int] | None = None) -> bnfold
     return result
 
 
-def fails(seed: int, tally: Counter[str] | None = None) -> str | None:
-    """What is wrong, or None."""
-    model = model_of(seed)
+def judge_wide(model: onnx.ModelProto, sizes: dict[str, int]) -> bnfold.FoldResult:
+    """The same of a float64 model, by one evaluation; the second fold finds nothing."""
+    result = bnfold.fold(model, REPARAM)
+    onnx.checker.check_model(result.model, full_check=True)
+    feeds = feeds_for(model, batch=2, sizes=sizes)
+    want, got = (evaluate(m, feeds) for m in (model, result.model))
+    for name in want.keys() & got.keys():
+        assert want[name].shape == got[name].shape, name
+        off = np.abs(want[name] - got[name]).max(initial=0.0)
+        assert off <= 1e-9 * max(1.0, np.abs(want[name]).max(initial=0.0)), (name, off)
+    assert {o.name for o in model.graph.output} <= got.keys()
+    assert not bnfold.fold(result.model, REPARAM).report.changed, "not idempotent"
+    return result
+
+
+def fails_wide(seed: int, tally: Counter[str] | None = None) -> str | None:
+    """What is wrong with a seed's float64 model, or None."""
+    return _flaw(lambda: judge_wide(model_of(seed, np.float64), sizes_of(seed)), tally)
+
+
+def fails(seed: int) -> str | None:
+    """What is wrong with a seed's float32 model, or None."""
+    return _flaw(lambda: judge(model_of(seed), sizes_of(seed)), None)
+
+
+def _flaw(judged: Callable[[], bnfold.FoldResult], tally: Counter[str] | None) -> str | None:
     try:
-        report = judge(model, sizes_of(seed)).report
+        report = judged().report
     except Exception as flaw:
         return f"{type(flaw).__name__}: {str(flaw)[:300]}"
     if tally is not None:
@@ -51,12 +80,12 @@ def main() -> None:
     args = parser.parse_args()
     if args.show is not None:
         print(onnx.printer.to_text(model_of(args.show)))
-        judge(model_of(args.show), sizes_of(args.show))
+        judge_wide(model_of(args.show, np.float64), sizes_of(args.show))
         return
     first, end = map(int, args.seeds.split(":"))
     bad, since, tally = [], time.monotonic(), Counter[str]()
     for count, seed in enumerate(range(first, end), 1):
-        if flaw := fails(seed, tally):
+        if flaw := fails_wide(seed, tally):
             bad.append(seed)
             print(f"seed {seed} {flaw}", flush=True)
         if count % 500 == 0 or seed == end - 1:

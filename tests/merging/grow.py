@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from tests.build import batchnorm, ints, make_model, node, randn, tensor, value
+from tests.build import DOUBLE, FLOAT, batchnorm, ints, make_model, node, randn, tensor, value
 
 Dims = tuple[int, ...]
 
@@ -14,7 +16,8 @@ Dims = tuple[int, ...]
 class Branches:
     """A net that grows by branches of one input; every tensor knows its shape (N left out)."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, dtype: Any = np.float32) -> None:
+        self.dtype = dtype
         self.rng = np.random.default_rng(seed)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
@@ -32,7 +35,7 @@ class Branches:
 
     def constant(self, array: object) -> str:
         name = f"c{len(self.constants)}"
-        self.constants.append(tensor(name, array))
+        self.constants.append(tensor(name, np.asarray(array, self.dtype)))
         return name
 
     def add(self, op_type: str, inputs: list[str], **attributes: object) -> str:
@@ -102,7 +105,7 @@ class Branches:
 
     def norm(self, x: str, shape: Dims) -> str:
         out = self.new()
-        made, parameters = batchnorm(x, out, shape[0], self.rng)
+        made, parameters = batchnorm(x, out, shape[0], self.rng, dtype=self.dtype)
         self.nodes.append(made)
         self.constants += parameters
         return out
@@ -206,9 +209,9 @@ class Branches:
         return terms[0], target
 
 
-def model_of(seed: int) -> onnx.ModelProto:
+def model_of(seed: int, dtype: Any = np.float32) -> onnx.ModelProto:
     """The model of a seed: up to three sums, with and without a nonlinearity between."""
-    net = Branches(seed)
+    net = Branches(seed, dtype)
     x, shape = "x", net.shape
     outputs = []
     for _ in range(int(net.rng.integers(1, 4))):
@@ -224,7 +227,7 @@ def model_of(seed: int) -> onnx.ModelProto:
     spatial = [f"s{i}" for i in range(net.rank)] if net.open else list(net.shape[1:])
     return make_model(
         net.nodes,
-        [value("x", ["N", net.channels, *spatial])],
+        [value("x", ["N", net.channels, *spatial], DOUBLE if dtype is np.float64 else FLOAT)],
         outputs,
         net.constants,
     )
