@@ -55,7 +55,8 @@ class _Merging:
         """Merge once over the whole graph; return the maps that went, None if nothing merged."""
         gone: list[Fold] = []
         before = len(self.merged)
-        self.apart.clear()
+        for name in index.source_names & self.apart.keys():  # what it said of this graph before
+            del self.apart[name]
         for layout in Layout:
             forms = forms_of(index, layout)
             for node in sorted(index.nodes.values(), key=lambda n: -n.order):
