@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bnfold.errors import UsageError
-from bnfold_cli.options import Shapes, json_option, read_batches, seed_option, sizes, timeout_option
+from bnfold_cli.options import Shapes, batch_option, json_option, seed_option, sizes, timeout_option
 
 MAX_REGRESS = 0.03
 
@@ -65,15 +65,7 @@ def read_page(_: click.Context, __: click.Parameter, value: str | None) -> str |
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--batch",
-        "batches",
-        callback=read_batches,
-        default="1",
-        show_default=True,
-        metavar="N[,N]",
-        help="Batch sizes, a table each.",
-    ),
+    batch_option("1"),
     click.option(
         "--shape",
         "shapes",

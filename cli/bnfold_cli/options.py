@@ -104,19 +104,24 @@ timeout_option = click.option(
 )
 
 
+def batch_option(batches: str) -> Callable[[Decorated], Decorated]:
+    """`--batch` with its default."""
+    return click.option(
+        "--batch",
+        "batches",
+        callback=read_batches,
+        default=batches,
+        show_default=True,
+        metavar="N[,N]",
+        help="Batch sizes.",
+    )
+
+
 def running(batches: str) -> Callable[[Decorated], Decorated]:
     """Options of what runs models: --batch, --shape, --provider, --seed, --timeout."""
 
     def decorate(function: Decorated) -> Decorated:
-        batch = click.option(
-            "--batch",
-            "batches",
-            callback=read_batches,
-            default=batches,
-            show_default=True,
-            metavar="N[,N]",
-            help="Batch sizes.",
-        )
+        batch = batch_option(batches)
         for option in (timeout_option, seed_option, provider_option, shape_option, batch):
             function = option(function)
         return function
