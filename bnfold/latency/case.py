@@ -145,7 +145,7 @@ def timings_of(
 def _settled(timings: Sequence[Timings], case: Case) -> bool:
     noise = judged([timings[0], timings[-1]], by_thread=case.by_thread, seed=case.seed)
     hang_together = noise.noise.autocorrelation > estimate.MAX_AUTOCORRELATION
-    return noise.floor is not None and not hang_together
+    return estimate.quiet(noise.noise) and not hang_together
 
 
 def _row(entry: _Entry, first: Cold, timing: Timings, case: Case) -> Row:

@@ -34,7 +34,7 @@ def pooled(rounds: Sequence[Sequence[float]]) -> Floats:
 def judged(timings: Sequence[Timings], *, by_thread: bool, seed: int) -> Judged:
     """The last timing is the control's; `by_thread`: CPU time is the caller's own thread's.
 
-    Wall time, unless others held the core, or the control is too noisy by it and not by CPU time.
+    Wall time, unless others held the core, or the control is noisy by it and less so by CPU time.
     One clock for all, chosen without a look at any model's result.
     """
     wall = _judged(timings, Basis.WALL, seed)
@@ -42,10 +42,10 @@ def judged(timings: Sequence[Timings], *, by_thread: bool, seed: int) -> Judged:
         estimate.contention(pooled(t.wall), pooled(t.cpu)) > estimate.MAX_CONTENTION
         for t in timings[:-1]
     )
-    if not by_thread or not (contended or wall.floor is None):
+    if not by_thread or not (contended or not estimate.quiet(wall.noise)):
         return wall
     cpu = _judged(timings, Basis.CPU, seed)
-    return cpu if contended or cpu.floor is not None else wall
+    return cpu if contended or cpu.noise.half_width < wall.noise.half_width else wall
 
 
 def _judged(timings: Sequence[Timings], basis: Basis, seed: int) -> Judged:

@@ -15,7 +15,7 @@ from bnfold.latency.case import Case, Part
 from bnfold.latency.device import device
 from bnfold.latency.machine import Machine, machine
 from bnfold.latency.report import BenchReport
-from bnfold.latency.rounds import FULL, LEAST_ROUNDS, QUICK
+from bnfold.latency.rounds import FULL, LEAST_ROUNDS, QUICK, Design
 from bnfold.latency.subjects import Model, Subject, subjects, without_fusion
 from bnfold.version import __version__
 
@@ -45,15 +45,13 @@ def bench(
         ModelError: a model that is not sound, or that ONNX Runtime cannot load or run.
         EnvironmentLacks: no onnxruntime, or a provider that does not load.
     """
-    least = LEAST_ROUNDS if rounds is None else rounds
-    if threads < 1 or not batches or min(batches) < 1 or least < LEAST_ROUNDS:
-        raise UsageError(f"threads and batches start at 1, rounds at {LEAST_ROUNDS}")
+    design = _design(rounds, quick=quick)
+    if threads < 1 or not batches or min(batches) < 1:
+        raise UsageError("threads and batches start at 1")
     how = _setting(provider, provider_options, optimization, threads)
     here = machine()
     if not how.on_cpu:
         here = replace(here, device=device())
-    design = QUICK if quick else FULL
-    design = replace(design, rounds=rounds or design.rounds)
     tables = [
         Case(title, *what, how, design, seed, timeout_s)
         for title, what in _titled(batches, shapes).items()
@@ -62,6 +60,13 @@ def bench(
         rows = _with_ablation(subjects(models, Path(folder)), optimization)
         parts = [case.run(rows, table) for table in tables]
     return _report(parts, tables[0], here, quick=quick)
+
+
+def _design(rounds: int | None, *, quick: bool) -> Design:
+    design = QUICK if quick else FULL
+    if rounds is not None and rounds < LEAST_ROUNDS:
+        raise UsageError(f"rounds start at {LEAST_ROUNDS}")
+    return replace(design, rounds=rounds or design.rounds)
 
 
 def _setting(

@@ -94,7 +94,8 @@ def compare(
             threads=report.threads,
             here=report.machine,
         )
-    if any(control.floor is None for control in report.controls):
+    least = max(estimate.MIN_EFFECT, max_regress)
+    if not all(estimate.quiet(control.estimate, least) for control in report.controls):
         raise EnvironmentLacks(
             "this machine is too noisy now to prove a regression",
             hint="run again when it is quiet, or with --threads 1, where CPU time can be used",

@@ -127,7 +127,7 @@ def test_paths_and_bytes_are_taken(tmp_path):
         pytest.param([], {}, "no model", id="none"),
         pytest.param(["missing.onnx"], {}, "no such file", id="missing"),
         pytest.param([conv_model(norm=False)], {"batches": (0,)}, "start at 1", id="batch-0"),
-        pytest.param([conv_model(norm=False)], {"rounds": 2}, "rounds at 4", id="two-rounds"),
+        pytest.param([conv_model(norm=False)], {"rounds": 2}, "rounds start at 4", id="two-rounds"),
         pytest.param([conv_model(norm=False)], {"provider": "npu"}, "'npu'", id="provider"),
         pytest.param([conv_model(norm=False)], {"optimization": "max"}, "'max'", id="level"),
         pytest.param(

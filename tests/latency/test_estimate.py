@@ -93,6 +93,7 @@ def test_verdict(ratio, low, high, floor, want):
         pytest.param(found(1.01, 0.99, 1.04), 0.04, id="its-reach-lifts-the-floor"),
         pytest.param(found(1.005, 1.002, 1.009), 0.03, id="tiny-bias-is-below-the-floor"),
         pytest.param(found(1.08, 1.06, 1.1), None, id="claims-a-difference-to-itself"),
+        pytest.param(found(1.0, 0.95, 1.05), 1 / 0.95 - 1, id="wide-a-higher-floor"),
         pytest.param(found(1.0, 0.9, 1.1), None, id="too-wide"),
         pytest.param(found(1.0, math.nan, math.nan), None, id="nan"),
     ],

@@ -73,3 +73,12 @@ def test_the_other_process_ends_with_the_block():
 def test_no_pairs_are_refused():
     with pytest.raises(UsageError):
         self_test(0)
+
+
+@pytest.mark.slow
+def test_this_machine_is_told_apart_from_a_slow_down():
+    """Rates of 5 % and 95 % over 20 pairs each: beyond one miss, chance no longer explains it."""
+    pytest.importorskip("onnxruntime")
+    trial = self_test(20)
+    assert trial.all.false_claims <= 2
+    assert trial.all.found + trial.all.inconclusive >= 18
