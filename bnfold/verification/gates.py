@@ -98,6 +98,13 @@ class Float64Gate:
         tracks = [t for p, t in zip(self._pairs, self._tracks, strict=True) if p.behind is None]
         return max((t.departure.value(t.departure.loudest) for t in tracks), default=0.0)
 
+    def effects(self) -> dict[str, float]:
+        """What jitter of the weights does to each output, in its rms."""
+        tracks = zip(self._pairs, self._tracks, strict=True)
+        return {
+            p.original: t.jitter.value(t.departure.loudest) for p, t in tracks if p.behind is None
+        }
+
     def blind(self) -> list[Watched]:
         """Float tensors that jitter of all weights does not move: they prove nothing."""
         return [
@@ -139,12 +146,17 @@ class Float64Gate:
 
 
 class RuntimeGate:
-    """Gate 3: rms error to the truth over the original's own at optimisation off, pooled."""
+    """Gate 3: rms error to the truth over the original's own at optimisation off, pooled.
+
+    The original's own counts as at least `least`, by output: what rounding the weights does. A
+    model of float16 weights that runs in float32 errs by less than a fold must change it.
+    """
 
     def __init__(self, units: Mapping[str, float]) -> None:
         self._units = units
         self._pools: dict[str, dict[str, Pool]] = {}
         self.cases = 0
+        self.least: Mapping[str, float] = {}
 
     def add(self, truth: Mapping[str, Array], runs: Mapping[str, Mapping[str, Array]]) -> None:
         """One input: what each run ("original none", "candidate all", ...) gave."""
@@ -160,7 +172,7 @@ class RuntimeGate:
         """The worst output's ratio, and its name."""
         worst, where = 0.0, ""
         for name, pool in self._pools.get(run, {}).items():
-            floor = FLOOR_ULPS * self._units.get(name, UNIT[1])
+            floor = max(FLOOR_ULPS * self._units.get(name, UNIT[1]), self.least.get(name, 0.0))
             own = self._pools["original none"][name].value(pool.loudest, floor)
             value = pool.value(pool.loudest) / own
             if not value <= worst:  # so written that NaN counts

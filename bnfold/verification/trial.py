@@ -153,6 +153,7 @@ class Trial:
             self.gates.append(self.tolerance.gate())
             return []
         found = [self.float64.gate()]
+        self.runtime_gate.least = self.float64.effects()
         ran = self.runtime_gate.gates(tuple(self.keys), self.runtime.provider)
         if self.narrowing.unit:  # a run in half errs by far more than most faults do
             ran = [replace(gate, decides=False) for gate in ran]

@@ -373,3 +373,11 @@ def test_a_weight_off_by_a_thousandth_in_a_real_network_is_accused(name):
         target.CopyFrom(numpy_helper.from_array(values, target.name))
     assert constants
     assert not verify(path, candidate, batches=(1,)).ok
+
+
+@pytest.mark.skipif(not MODELS.is_dir(), reason="no ../shared/models beside the checkout")
+def test_a_fold_of_float16_weights_that_run_in_float32_is_not_accused():
+    """Its rounding of the weights is far above the run's own error, and is what a fold must do."""
+    path = MODELS / "ultraface_rfb320_fp16.onnx"
+    verdict = verify(path, bnfold.fold(path).model, batches=(1,))
+    assert verdict.ok, verdict.sentence
