@@ -25,6 +25,7 @@ def counted(model: onnx.ModelProto) -> str:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plain", nargs="+", type=Path, required=True)
     parser.add_argument("--surgery", nargs="*", type=Path, default=[])
