@@ -1,6 +1,7 @@
 """Read and write model files: containment, checks, external data, atomic output, provenance."""
 
 from bnfold.onnxfile.atomic import check_writable, replacing, same_file, write_text
+from bnfold.onnxfile.composition import Makeup, makeup
 from bnfold.onnxfile.folders import check_folder, replacing_folder
 from bnfold.onnxfile.manifest import check_manifest, write_manifest
 from bnfold.onnxfile.provenance import provenance, sha256_of, stamp
@@ -9,11 +10,13 @@ from bnfold.onnxfile.validator import validate
 from bnfold.onnxfile.writer import copy, write
 
 __all__ = [
+    "Makeup",
     "ModelFile",
     "check_folder",
     "check_manifest",
     "check_writable",
     "copy",
+    "makeup",
     "parse",
     "provenance",
     "read",

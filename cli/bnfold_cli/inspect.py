@@ -31,17 +31,19 @@ def command(
     Example: bnfold inspect resnet50.onnx
     """
     from bnfold_cli.headline import headline
-    from bnfold_cli.report import print_folded, print_merges, print_remaining
+    from bnfold_cli.report import print_folded, print_makeup, print_merges, print_remaining
 
     keep_freed()
     options = bnfold.Options(reparam=reparam, aggressive=aggressive, freeze_inputs=freeze_inputs)
-    report = bnfold.inspect(model, options)
+    source = bnfold.onnxfile.read(model)
+    report, makeup = bnfold.inspect(source, options), bnfold.onnxfile.makeup(source.model)
     kinds = ("batchnorm", "affine") if everything else ("batchnorm",)
 
     def page(console: Console) -> None:
         console.print(f"{show(model, 300)}: {headline(report)}")
+        print_makeup(console, makeup)
         print_folded(console, report, kinds)
         print_merges(console, report)
         print_remaining(console, report, kinds)
 
-    current().answer({"input": model, **report.to_dict()}, page)
+    current().answer({"input": model, **report.to_dict(), "makeup": makeup.to_dict()}, page)

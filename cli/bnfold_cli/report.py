@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bnfold.show import show
 from bnfold_cli.headline import COSTS, savings
 from bnfold_cli.tables import table, text
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from bnfold import Fold, FoldReport, Remaining
     from bnfold.folding.report import Merge
+    from bnfold.onnxfile import Makeup
 
 
 def print_remaining(console: Console, report: FoldReport, kinds: tuple[str, ...]) -> None:
@@ -55,3 +57,13 @@ def _remaining(one: Remaining) -> tuple[object, ...]:
 
 def _folded(one: Fold) -> tuple[object, ...]:
     return (one.map, text(one.outcome, "green"), ", ".join(one.absorbed_by), len(one.through) or "")
+
+
+def print_makeup(console: Console, makeup: Makeup) -> None:
+    """Who wrote the model, its number types, why its BatchNorms stay, and earlier folds."""
+    opsets = ", ".join(f"{domain} {version}" for domain, version in makeup.opsets.items())
+    console.print(f"by {show(makeup.producer) or 'an unnamed producer'}; opsets {show(opsets)}")
+    types = (f"{one.type} {one.share:.1%} ({one.tensors})" for one in makeup.types)
+    console.print(f"bytes by number type (tensors): {', '.join(types) or 'no constants'}")
+    for trace in makeup.folded_before:
+        console.print(f"before: {show(trace)}")
