@@ -26,8 +26,9 @@ from resnet50_torch import resnet50
 from torch import nn
 
 from bnfold.training import TrainConfig
-from bnfold.training.data import Dataset, Split
-from bnfold.training.loop import begin, fit
+from bnfold.training.dataset import Dataset, Split
+from bnfold.training.loop import fit
+from bnfold.training.state import begin
 from bnfold_models import create
 
 CLASSES = 1000
@@ -106,18 +107,17 @@ def bare(setting: Setting) -> Callable[[int], None]:
 
 def ours(setting: Setting) -> Callable[[int], None] | None:
     """The loop of bnfold with its records, on a data set of noise that lies on the device."""
-    natural = "channels_last" if setting.device == "cuda" else "contiguous"
-    if setting.precision not in OURS_TAKES or setting.layout != natural:
+    if setting.precision not in OURS_TAKES:
         return None
     config = TrainConfig(
         device=setting.device, batch=setting.batch, precision=setting.precision, steps=1,
-        schedule="constant", warmup=0.0, lr=1e-3, log_every=10, save_every=10**9,
+        layout=setting.layout, schedule="constant", warmup=0.0, lr=1e-3, log_every=10, save_every=10**9,
     )  # fmt: skip
     shape = (2 * setting.batch, 3, setting.size, setting.size)
     images = torch.randint(256, shape, dtype=torch.uint8)
     split = Split(images, torch.randint(CLASSES, (len(images),)))
     test = Split(images[:1], split.labels[:1])
-    data = Dataset("noise", split, test, CLASSES, 255, 0.5, 0.25, binarize=False)
+    data = Dataset("noise", split, test, CLASSES, 255, (0.5,), (0.25,))
     training = begin(config, prepared(setting), data.to(torch.device(setting.device)))
 
     def steps(count: int) -> None:

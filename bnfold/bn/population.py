@@ -108,20 +108,46 @@ def population_statistics(
     """
     if estimator not in ESTIMATORS:
         raise UsageError(f"unknown estimator '{estimator}'", hint=f"one of {', '.join(ESTIMATORS)}")
-    layers = norm_layers(model)
     if estimator == "moving":
-        return {name: _tracked(layer) for name, layer in layers.items()}
+        return {name: _tracked(layer) for name, layer in norm_layers(model).items()}
+    return all_estimates(model, batches)[estimator]
+
+
+def all_estimates(
+    model: nn.Module, batches: Iterable[Tensor]
+) -> dict[Estimator, dict[str, ChannelStatistics]]:
+    """What each estimator makes of the same batches, in one pass; otherwise as above.
+
+    Raises:
+        UsageError: no batch, or a batch with one value per channel.
+        DataError: an activation is NaN or infinite.
+    """
+    layers = norm_layers(model)
     seen = {name: _Seen() for name in layers}
+    tracked = {name: _tracked(layer) for name, layer in layers.items()}
     with _collecting(model, layers, seen), torch.no_grad():
         for batch in batches:
             model(batch)
-    if layers and not any(totals.batches for totals in seen.values()):
+    reached = {name: totals for name, totals in seen.items() if totals.batches}
+    if layers and not reached:
         raise UsageError("no batch to compute population statistics from")
-    found = {name: totals.result(estimator) for name, totals in seen.items() if totals.batches}
-    for name, statistics in found.items():
-        if not torch.isfinite(statistics.mean + statistics.var).all():
+    for name, totals in reached.items():
+        if not torch.isfinite(totals.mean + totals.m2).all():
             raise DataError(f"the input of BatchNorm '{name}' holds NaN or infinity")
-    return found
+    computed: tuple[Estimator, ...] = ("pooled", "paper")
+    found = {e: {n: totals.result(e) for n, totals in reached.items()} for e in computed}
+    return {**found, "moving": {name: tracked[name] for name in reached}}
+
+
+def variance_ratio(
+    a: Mapping[str, ChannelStatistics], b: Mapping[str, ChannelStatistics]
+) -> tuple[float, float]:
+    """The smallest and the largest var(a) / var(b) over all channels that vary in b."""
+    ratios = [a[n].var[b[n].var > 0] / b[n].var[b[n].var > 0] for n in a.keys() & b.keys()]
+    every = [ratio for ratio in ratios if ratio.numel()]
+    if not every:
+        return 1.0, 1.0
+    return min(float(r.min()) for r in every), max(float(r.max()) for r in every)
 
 
 def load_statistics(model: nn.Module, statistics: Mapping[str, ChannelStatistics]) -> None:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from bnfold.bn.population import Estimator, drift, load_statistics, population_statistics
+from bnfold.bn.population import (
+    Estimator,
+    all_estimates,
+    drift,
+    load_statistics,
+    population_statistics,
+    variance_ratio,
+)
 from bnfold.errors import DataError, UsageError
 from bnfold.training import checkpoint as checkpoints
 from bnfold.training.config import TrainConfig, from_dict
 from bnfold.training.data import load as load_data
 from bnfold.training.dataset import Dataset
 from bnfold.training.device import select
-from bnfold.training.loop import accuracy, calibration_inputs
+from bnfold.training.loop import accuracy, calibration_inputs, samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,8 @@ class Calibration:
     `samples` images; `drift` is the largest change of a channel's mean, in standard deviations,
     between two passes over differently mixed batches; `dead_channels` have a variance below a
     millionth of their layer's median; accuracies are held-out, before and after.
+    `variance_ratios`: smallest and largest variance, over this estimator's, that each of the others
+    gives a channel on the same batches.
     """
 
     estimator: Estimator
@@ -36,6 +46,7 @@ class Calibration:
     dead_channels: int
     accuracy_before: float
     accuracy: float
+    variance_ratios: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     checkpoint: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,21 +64,26 @@ def recalibrate(model: nn.Module, data: Dataset, config: TrainConfig) -> Calibra
     """
     estimator: Estimator = "moving" if config.freeze_bn else config.estimator
     before = accuracy(model, data, data.test)
-    batches = list(calibration_inputs(config, data))
-    found = population_statistics(model, batches, estimator=estimator)
-    again = found
+    seen = 0 if estimator == "moving" else samples(config, data)
+    ratios: dict[str, tuple[float, float]] = {}
+    found = again = population_statistics(model, (), estimator="moving")
     if estimator != "moving" and found:
+        estimates = all_estimates(model, calibration_inputs(config, data))
+        found = estimates[estimator]
         mixed = calibration_inputs(config, data, shuffle=1)
         again = population_statistics(model, mixed, estimator=estimator)
+        others = {e: v for e, v in estimates.items() if e != estimator}
+        ratios = {e: variance_ratio(values, found) for e, values in others.items()}
     load_statistics(model, found)
     return Calibration(
         estimator=estimator,
         layers=len(found),
-        samples=0 if estimator == "moving" else sum(len(batch) for batch in batches),
+        samples=seen,
         drift=drift(found, again),
         dead_channels=sum(statistics.dead for statistics in found.values()),
         accuracy_before=before,
         accuracy=accuracy(model, data, data.test),
+        variance_ratios=ratios,
     )
 
 

@@ -97,12 +97,17 @@ def accuracy(model: nn.Module, data: Dataset, images: Images, batch: int = 1000)
 BATCH_PIXELS = 1 << 22  # positions in a batch of the evaluation: 83 images of 224x224
 
 
+def samples(config: TrainConfig, data: Dataset) -> int:
+    """How many images `calibration_inputs` takes."""
+    size = min(config.batch // config.accumulate, len(data.train))
+    return size * min(config.calibration_batches, len(data.train) // size)
+
+
 def calibration_inputs(config: TrainConfig, data: Dataset, shuffle: int = 0) -> Iterator[Tensor]:
     """Training batches without augmentation, for Algorithm 2; `shuffle` picks another order."""
     generator = stream(config.seed, Purpose.CALIBRATION, shuffle)
     order = torch.randperm(len(data.train), generator=generator)
     size = min(config.batch // config.accumulate, len(data.train))
-    count = min(config.calibration_batches, len(data.train) // size)
-    for start in range(0, count * size, size):
+    for start in range(0, samples(config, data), size):
         chosen = order[start : start + size]
         yield data.inputs(data.train.take(chosen.to(data.train.labels.device))[0])

@@ -52,23 +52,27 @@ def _updated(training: Training, inputs: Tensor, labels: Tensor, window: Window)
     """Forward, backward and update; False where float16 overflowed and nothing was changed."""
     config, parts = training.config, training.config.accumulate
     training.optimizer.zero_grad(set_to_none=True)
-    loss, correct = window.zeros()
-    for x, y in zip(inputs.chunk(parts), labels.chunk(parts), strict=True):
+    losses, correct = [], []
+    whole = [(inputs, labels)]
+    micro = zip(inputs.chunk(parts), labels.chunk(parts), strict=True) if parts > 1 else whole
+    for x, y in micro:
         with _lowered(config.precision, inputs.device):
             logits = _forward(training, x)
-            part = cross_entropy(logits.float(), y, label_smoothing=config.label_smoothing)
-        if not part.is_cuda and not math.isfinite(part.item()):
+            loss = cross_entropy(logits.float(), y, label_smoothing=config.label_smoothing)
+        if not loss.is_cuda and not math.isfinite(loss.item()):
             raise not_finite(training, x)
-        training.scaler.scale(part / parts if parts > 1 else part).backward()  # type: ignore[no-untyped-call]
-        loss += part.detach()
-        correct += (logits.detach().argmax(1) == y).sum()
+        loss = loss / parts if parts > 1 else loss
+        training.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+        correct.append((logits.detach().argmax(1) == y).sum())
     scale = training.scaler.get_scale()
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.scaler.get_scale() < scale:
         return False
-    window.loss += loss / parts
-    window.correct += correct
+    for part, hits in zip(losses, correct, strict=True):
+        window.loss += part
+        window.correct += hits
     return True
 
 

@@ -25,10 +25,6 @@ class Window:
     wait: float = 0.0
     start: float = field(default_factory=time.perf_counter)
 
-    def zeros(self) -> tuple[Tensor, Tensor]:
-        """A loss and a count to begin with."""
-        return torch.zeros_like(self.loss), torch.zeros_like(self.correct)
-
 
 def opened(device: torch.device) -> Window:
     """An empty window."""

@@ -33,6 +33,11 @@ def command(target: str, **options: Any) -> None:
     done = bnfold.calibrate(target, **options)
     lines = (
         f"{done.layers} BatchNorms from {done.samples} samples ({done.estimator})",
+        f"drift between two passes {done.drift:.2g} deviations, dead channels {done.dead_channels}",
+        *(
+            f"variances by '{name}': {low:.3f} to {high:.3f} of these"
+            for name, (low, high) in done.variance_ratios.items()
+        ),
         f"held-out accuracy {done.accuracy_before:.2%} -> {done.accuracy:.2%}",
         f"wrote {show(done.checkpoint, 300)}",
     )

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bnfold.bn import load_statistics, population_statistics
-from bnfold.bn.population import drift
+from bnfold.bn.population import all_estimates, drift, variance_ratio
 from bnfold.errors import DataError, UsageError
 
 
@@ -146,3 +146,15 @@ def test_dead_channels_are_counted():
 def test_refused(batches, estimator, error):
     with pytest.raises(error):
         population_statistics(one_layer(), batches, estimator=estimator)
+
+
+def test_estimators_are_told_apart_in_one_pass():
+    """Batches whose means lie one deviation apart: the paper's variance misses what is between."""
+    model = nn.Sequential(nn.BatchNorm1d(2)).double()
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.randn(64, 2, generator=generator).double() + 2 * k for k in (0, 1)]
+    found = all_estimates(model, batches)
+    low, high = variance_ratio(found["paper"], found["pooled"])
+    assert 0.4 < low <= high < 0.6  # 1 / (1 + 1)
+    assert variance_ratio(found["pooled"], found["pooled"]) == (1.0, 1.0)
+    assert torch.equal(found["moving"]["0"].var, torch.ones(2, dtype=torch.float64))
