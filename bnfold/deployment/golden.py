@@ -50,6 +50,12 @@ class _Run:
     narrowing: Mapping[str, Array] | None
 
 
+def is_half(model: Subject) -> bool:
+    """Whether some weights have 16 bits: their rounding is no fault of a run."""
+    kinds = {tensor.data_type for tensor in model.model.graph.initializer}
+    return bool(kinds & {10, 16})  # TensorProto.FLOAT16, BFLOAT16
+
+
 def answers(
     reference: Subject, cases: Sequence[Case], runtime: Runtime, wide: Subject | None = None
 ) -> tuple[Answer, ...]:
