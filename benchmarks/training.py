@@ -110,8 +110,9 @@ def ours(setting: Setting) -> Callable[[int], None] | None:
     if setting.precision not in OURS_TAKES:
         return None
     config = TrainConfig(
-        device=setting.device, batch=setting.batch, precision=setting.precision, steps=1,
-        layout=setting.layout, schedule="constant", warmup=0.0, lr=1e-3, log_every=10, save_every=10**9,
+        device=setting.device, batch=setting.batch, precision=setting.precision,
+        layout=setting.layout, steps=1, schedule="constant", warmup=0.0, lr=1e-3,
+        log_every=10, save_every=10**9,
     )  # fmt: skip
     shape = (2 * setting.batch, 3, setting.size, setting.size)
     images = torch.randint(256, shape, dtype=torch.uint8)
