@@ -43,7 +43,7 @@ class _Track:
 
 
 class Float64Gate:
-    """Gate 2: rms(candidate - original) over rms(jittered - original), per watched tensor."""
+    """Gate 2: rms(candidate - original) over rms(jittered - still fold), per watched tensor."""
 
     def __init__(self, pairs: Sequence[Watched], units: Mapping[str, float]) -> None:
         self._pairs = tuple(pairs)
@@ -54,31 +54,39 @@ class Float64Gate:
         """One input's values."""
         for k, track in enumerate(self._tracks):
             a, b = sample.original[k], sample.candidate[k]
-            moved = None if sample.jittered is None else sample.jittered[k]
+            still = sample.reference[k] if sample.jittered else a
+            moved = sample.jittered[k] if sample.jittered else None
             if a.shape != b.shape:
-                if moved is None or moved.shape == a.shape:
+                if moved is None or moved.shape == still.shape == a.shape:
                     track.problem = f"has shape {b.shape} where the original has {a.shape}"
                 continue
             if a.dtype.kind != "f":
-                self._whole(track, a, b, moved)
+                self._whole(track, a, b)
+                self._flips(track, still, moved)
                 continue
-            self._real(track, a, b, moved)
+            self._real(track, a, b)
+            self._moves(track, a, still, moved)
 
-    def _whole(self, track: _Track, a: Array, b: Array, moved: Array | None) -> None:
+    def _whole(self, track: _Track, a: Array, b: Array) -> None:
         """Integers, booleans, strings: the share that differs."""
         if a.size:
             track.differing = max(track.differing, float(np.mean(a != b)))
-        if moved is not None and moved.shape == a.shape and a.size:
-            track.flipped = max(track.flipped, float(np.mean(a != moved)))
 
-    def _real(self, track: _Track, a: Array, b: Array, moved: Array | None) -> None:
+    def _flips(self, track: _Track, still: Array, moved: Array | None) -> None:
+        """And the share that jitter turns."""
+        if moved is not None and moved.shape == still.shape and still.size:
+            track.flipped = max(track.flipped, float(np.mean(still != moved)))
+
+    def _real(self, track: _Track, a: Array, b: Array) -> None:
         if not np.isfinite(b).all() and np.isfinite(a).all():
             track.problem = "holds NaN or Inf where the original does not"
             return
-        size = rms(a)
-        track.departure.add(rms(b - a), size)
-        if moved is not None and moved.shape == a.shape and np.isfinite(moved).all():
-            track.jitter.add(rms(moved - a), size)
+        track.departure.add(rms(b - a), rms(a))
+
+    def _moves(self, track: _Track, a: Array, still: Array, moved: Array | None) -> None:
+        """What jitter does, in the original's size."""
+        if moved is not None and moved.shape == still.shape and np.isfinite(moved).all():
+            track.jitter.add(rms(moved - still), rms(a))
 
     def ratios(self) -> list[float]:
         """Departure over jitter, per watched tensor."""

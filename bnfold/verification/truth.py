@@ -84,11 +84,12 @@ def jitter(seed: int, least: float = 0.0) -> Callable[[str, Array, int], Array]:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One input's values by watched tensor; `jittered` is None where it was not drawn."""
+    """One input's values by watched tensor; those of the reference only where jitter was drawn."""
 
     original: tuple[Array, ...]
     candidate: tuple[Array, ...]
-    jittered: tuple[Array, ...] | None
+    reference: tuple[Array, ...] = ()  # the model whose weights are jittered, before
+    jittered: tuple[Array, ...] = ()  # and after
 
 
 class Truth:
@@ -108,6 +109,9 @@ class Truth:
         self._a = Evaluator(a.model)
         self._b = Evaluator(b.model)
         self._reference = reference
+        # jitter is measured from the reference itself: a fold that is wrong in both the candidate
+        # and the fold again must not hide behind its own error
+        self._still = self._b if reference.graph == b.model.graph else Evaluator(reference)
         self._seed = seed
         self._least = least
 
@@ -128,17 +132,22 @@ class Truth:
                 f"the original's own output {show(bad)} holds NaN or Inf on '{show(case.name)}'",
                 hint="give inputs that it was made for: --inputs",
             )
-        candidate = _evaluate(self._b, case, [p.candidate for p in self.pairs], self._labels[1])
-        jittered = None
-        if draw is not None:
-            moved = Evaluator(self._reference, perturb=jitter(self._seed + draw, self._least))
-            values = _evaluate(moved, case, _jittered_names(self), self._labels[0])
-            jittered = tuple(values[name] for name in _jittered_names(self))
+        still = () if draw is None else tuple(_jittered_names(self))
+        kept = [p.candidate for p in self.pairs]
+        shared = still if self._still is self._b else ()
+        candidate = _evaluate(self._b, case, [*kept, *shared], self._labels[1])
+        base = candidate if shared else _evaluate(self._still, case, still, self._labels[0])
         return Sample(
-            tuple(original[p.original] for p in self.pairs),
-            tuple(candidate[p.candidate] for p in self.pairs),
-            jittered,
+            tuple(original[name] for name in names),
+            tuple(candidate[name] for name in kept),
+            tuple(base[name] for name in still),
+            () if draw is None else self._jittered(case, still, draw),
         )
+
+    def _jittered(self, case: Case, names: Sequence[str], draw: int) -> tuple[Array, ...]:
+        moved = Evaluator(self._reference, perturb=jitter(self._seed + draw, self._least))
+        values = _evaluate(moved, case, names, self._labels[0])
+        return tuple(values[name] for name in names)
 
     @property
     def reference(self) -> onnx.ModelProto:
@@ -157,6 +166,8 @@ def _jittered_names(truth: Truth) -> list[str]:
 def _evaluate(
     evaluator: Evaluator, case: Case, names: Sequence[str], label: str
 ) -> dict[str, Array]:
+    if not names:
+        return {}
     try:
         return evaluator.run(case.feeds, keep=dict.fromkeys(names))
     except EvaluationError as cause:

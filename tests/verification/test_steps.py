@@ -6,8 +6,8 @@ import onnx
 import pytest
 
 import bnfold
-from bnfold.folding import plan
 from bnfold.folding.report import Options
+from bnfold.folding.rules import PULL
 from bnfold.verification import bisect
 from bnfold.verification.steps import first_bad
 from tests.verification import nets
@@ -27,16 +27,32 @@ def test_a_sound_engine_breaks_nothing(model: onnx.ModelProto) -> None:
     assert "4 folds together" in found.sentence
 
 
-def test_the_fold_by_a_faulty_rule_is_named(
-    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Shifts get lost wherever a Conv of two groups takes them: the last of the four folds."""
-    right = plan.PULL["Conv"]
+def _lose_shifts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shifts get lost wherever a Conv of two groups takes them."""
+    right = PULL["Conv"]
 
     def wrong(node, m):
         return right(node, m.scale_part() if node.attributes.get("group") == 2 else m)
 
-    monkeypatch.setitem(plan.PULL, "Conv", wrong)
+    monkeypatch.setitem(PULL, "Conv", wrong)
+
+
+def test_a_faulty_engine_does_not_vouch_for_itself(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fold again has the same fault, so the constants agree: the graphs must tell."""
+    _lose_shifts(monkeypatch)
+    folded = bnfold.fold(model).model
+    verdict = bnfold.verify(model, folded, batches=(1,))
+    assert verdict.gates[0].ok
+    assert not verdict.ok
+
+
+def test_the_fold_by_a_faulty_rule_is_named(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of the four folds is the one into a Conv of two groups."""
+    _lose_shifts(monkeypatch)
     found = bisect(model, batches=(1,))
     labels = [one.map for one in bnfold.fold(model, Options()).report.folded]
     norms = [k for k, n in enumerate(model.graph.node) if n.op_type == "BatchNormalization"]
