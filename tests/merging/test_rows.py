@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 import pytest
 
-import bnfold
-from tests.build import batchnorm, make_model, node, randn, tensor, value
-from tests.merging.fuzz import REPARAM, judge
-
-RNG = np.random.default_rng(7)
-Parts = tuple[list[onnx.NodeProto], list[onnx.TensorProto]]
+from tests.merging.fuzz import judge
+from tests.merging.parts import conv, gelu, huge, net, norm, op, scale
 
 
 @dataclass(frozen=True)
@@ -26,38 +20,6 @@ class Row:
     model: onnx.ModelProto
     left: dict[str, int]
     code: str | None = None
-
-
-def net(*parts: Parts, size: int | str | None = 8, channels: int = 4) -> onnx.ModelProto:
-    """Parts from x to y, a Relu on either side."""
-    nodes = [n for made, _ in parts for n in made]
-    constants = [c for _, made in parts for c in made]
-    nodes = [node("Relu", ["in"], "x"), *nodes, node("Relu", ["y"], "out")]
-    return make_model(nodes, [value("in", ["N", channels, size, size])], ["out"], constants)
-
-
-def conv(
-    x: str, y: str, outputs: int = 4, inputs: int = 4, *, bias: bool = True, **attrs: object
-) -> Parts:
-    kernel = attrs.pop("kernel", (3, 3))
-    group = int(attrs.get("group", 1))  # type: ignore[call-overload]
-    weight = tensor(f"{y}.w", randn(RNG, outputs, inputs // group, *kernel))  # type: ignore[misc]
-    made = [tensor(f"{y}.b", randn(RNG, outputs))] if bias else []
-    names = [weight.name, *(b.name for b in made)]
-    return [node("Conv", [x, *names], y, **attrs)], [weight, *made]
-
-
-def norm(x: str, y: str, channels: int = 4) -> Parts:
-    made, constants = batchnorm(x, y, channels, RNG)
-    return [made], constants
-
-
-def op(op_type: str, inputs: list[str], y: str, **attrs: object) -> Parts:
-    return [node(op_type, inputs, y, **attrs)], []
-
-
-def scale(x: str, y: str, shape: tuple[int, ...] = (4, 1, 1)) -> Parts:
-    return [node("Mul", [x, f"{y}.k"], y)], [tensor(f"{y}.k", randn(RNG, *shape))]
 
 
 SAME, ONE = {"pads": [1, 1, 1, 1]}, {"kernel": (1, 1)}
@@ -303,6 +265,80 @@ ROWS = [
         net(conv("x", "a", bias=False, strides=[2, 2], **ONE), conv("a", "y", bias=False, **SAME)),
         {"Conv": 1},
     ),
+    Row(
+        "a small result that is broadcast",
+        net(conv("x", "a", **SAME), conv("x", "b"), ADD, size=3),
+        {"Conv": 2, "Add": 1},
+        "geometry-differs",
+    ),
+    Row(
+        "padding behind alone",
+        net(
+            conv("x", "a", bias=False, group=4, kernel=(3, 1), pads=[1, 0, 1, 0]),
+            conv("a", "y", bias=False, group=4, kernel=(2, 1), pads=[0, 0, 1, 0]),
+        ),
+        {"Conv": 2},
+        "padding-shift",
+    ),
+    Row(
+        "groups 2 and 3 beside a dense one",
+        net(
+            conv("x", "a", 6, 6, group=2, **ONE),
+            conv("x", "b", 6, 6, group=3, **ONE),
+            conv("x", "c", 6, 6, **ONE),
+            op("Sum", ["a", "b", "c"], "y"),
+            channels=6,
+        ),
+        {"Conv": 1},
+    ),
+    Row(
+        "ceil_mode before a Conv",
+        net(
+            op("AveragePool", ["x"], "a", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+            conv("a", "y", group=4, bias=False, **ONE),
+        ),
+        {"Conv": 1, "AveragePool": 1},
+        "geometry-differs",
+    ),
+    Row(
+        "a kernel larger than what it reads",
+        net(
+            op("AveragePool", ["x"], "a", kernel_shape=[5, 5], pads=[2] * 4, count_include_pad=1),
+            op("Add", ["x", "a"], "y"),
+            size=2,
+        ),
+        {"AveragePool": 1, "Add": 1},
+        "would-cost-more",
+    ),
+    Row(
+        "a branch that is an output",
+        net(conv("x", "a", **SAME), conv("x", "b", **ONE), ADD, also=("a",)),
+        {"Conv": 2, "Add": 1},
+        "would-cost-more",
+    ),
+    Row(
+        "a sum that is an output",
+        net(
+            conv("x", "a", **SAME),
+            conv("x", "b", **ONE),
+            op("Add", ["a", "b"], "s"),
+            op("Sigmoid", ["x"], "c"),
+            op("Add", ["s", "c"], "y"),
+            also=("s",),
+        ),
+        {"Conv": 1, "Sigmoid": 1, "Add": 1},
+    ),
+    Row(
+        "the factors of a Gelu",
+        net(conv("x", "a", **ONE), gelu("a", "g"), conv("g", "y", **ONE)),
+        {"Conv": 2, "Div": 1, "Erf": 1, "Add": 1, "Mul": 2},
+    ),
+    Row(
+        "beyond the number range",
+        net(huge("x", "a"), huge("x", "b"), ADD),
+        {"Conv": 2, "Add": 1},
+        "number-range",
+    ),
 ]
 
 
@@ -315,60 +351,3 @@ def test_row(row: Row) -> None:
     codes = {apart.code for apart in result.report.apart}
     assert row.code is None or row.code in codes, codes
     assert bool(result.report.merged) == result.report.changed or result.report.folded
-
-
-def dense(shared: bool) -> onnx.ModelProto:
-    """Two MatMul branches and a MatMul behind them; in the shared case one weight for both."""
-    weights = [
-        tensor("w", randn(RNG, 6, 5)),
-        tensor("v", randn(RNG, 6, 5)),
-        tensor("u", randn(RNG, 5, 3)),
-    ]
-    nodes = [
-        node("MatMul", ["x", "w"], "a"),
-        node("MatMul", ["x", "w" if shared else "v"], "b"),
-        node("Add", ["a", "b"], "s"),
-        node("MatMul", ["s", "u"], "y"),
-    ]
-    return make_model(nodes, [value("x", ["N", 7, 6])], ["y"], weights)
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_matmuls_become_one(shared: bool) -> None:
-    result = judge(dense(shared))
-    assert [n.op_type for n in result.model.graph.node] == ["MatMul"]
-
-
-@pytest.fixture
-def repvgg() -> onnx.ModelProto:
-    return net(conv("x", "a", **SAME), norm("x", "b"), op("Add", ["a", "b"], "y"))
-
-
-def test_report_and_provenance(repvgg: onnx.ModelProto) -> None:
-    before = repvgg.SerializeToString()
-    result = bnfold.fold(repvgg, REPARAM)
-    (merge,) = result.report.merged
-    assert len(merge.parts) == 2
-    assert merge.after.launches == 1 < merge.before.launches
-    assert [f.outcome for f in result.report.folded] == ["collapsed"]
-    assert bnfold.onnxfile.provenance(result.model)["options"].count('"reparam":true') == 1
-    assert repvgg.SerializeToString() == before
-    assert not bnfold.fold(repvgg).report.merged
-
-
-def test_verify_folds_it_again(repvgg: onnx.ModelProto) -> None:
-    result = bnfold.fold(repvgg, REPARAM)
-    verdict = bnfold.verify(repvgg, result.model, shapes={"in": (2, 4, 8, 8)})
-    assert verdict.ok
-    assert any(g.name == "certificate" and g.ok for g in verdict.gates)
-
-
-def test_a_wrong_sum_is_never_written(
-    repvgg: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from bnfold.merging import linear
-
-    right: Callable[..., np.ndarray] = linear.embedded
-    monkeypatch.setattr(linear, "embedded", lambda *given: right(*given)[..., ::-1])
-    with pytest.raises(bnfold.BnfoldError, match="not the sum of its parts"):
-        bnfold.fold(repvgg, REPARAM)
