@@ -1,6 +1,6 @@
 """The paper in code: Algorithm 1 as a reference, Algorithm 2, and the fold of one layer.
 
-The reference needs numpy alone; torch is loaded when Algorithm 2 is asked for.
+The reference needs numpy alone; torch is loaded when Algorithm 2 or the layer is asked for.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from bnfold.bn.reference import batch_norm_backward, batch_norm_forward, fold_parameters
 
 if TYPE_CHECKING:
+    from bnfold.bn.allreduce import AllReduceBatchNorm
     from bnfold.bn.population import ChannelStatistics, load_statistics, population_statistics
 
 __all__ = [
+    "AllReduceBatchNorm",
     "ChannelStatistics",
     "batch_norm_backward",
     "batch_norm_forward",
@@ -24,7 +26,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load Algorithm 2, and with it torch, on first use."""
+    """Load what needs torch on first use."""
+    if name == "AllReduceBatchNorm":
+        return getattr(import_module("bnfold.bn.allreduce"), name)
     if name in __all__:
         return getattr(import_module("bnfold.bn.population"), name)
     raise AttributeError(f"module 'bnfold.bn' has no attribute '{name}'")
