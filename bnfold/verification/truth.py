@@ -72,14 +72,26 @@ def _before(maker: Mapping[str, onnx.NodeProto], name: str) -> list[tuple[str, s
 
 
 def jitter(seed: int, least: float = 0.0) -> Callable[[str, Array, int], Array]:
-    """Each learned constant times 1 +- u, u being its own type's roundoff, or `least`."""
+    """Each learned constant times 1 +- u, u being its own type's roundoff, or `least`.
+
+    Equal elements move alike, as rounding moves them: where a whole weight is one number, its
+    errors add up and do not average out.
+    """
 
     def perturb(name: str, value: Array, kind: int) -> Array:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), value.size])
-        signs = rng.integers(0, 2, value.shape, dtype=np.int8) * 2.0 - 1.0
+        signs = _signs(value, rng.integers(0, 2**64, dtype=np.uint64))
         return np.asarray(value * (1.0 + max(UNIT.get(kind, 0.0), least) * signs))
 
     return perturb
+
+
+def _signs(value: Array, draw: np.uint64) -> Array:
+    """A fair sign for each distinct number: the top bit of its bits, mixed (splitmix64)."""
+    mixed = np.ascontiguousarray(value, np.float64).view(np.uint64) ^ draw
+    for shift, odd in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(odd)
+    return np.asarray((mixed >> np.uint64(63)) * 2.0 - 1.0).reshape(value.shape)
 
 
 @dataclass(frozen=True, slots=True)

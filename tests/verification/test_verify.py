@@ -15,6 +15,7 @@ import bnfold
 from bnfold import errors, onnxfile
 from bnfold.verification import bisect, verify
 from bnfold.verification.gates import RUNTIME_LIMIT
+from bnfold.verification.truth import jitter
 from bnfold.verification.verdict import JITTER_LIMIT
 from tests.build import make_model, node, tensor, value
 from tests.verification import nets
@@ -381,3 +382,13 @@ def test_a_fold_of_float16_weights_that_run_in_float32_is_not_accused():
     path = MODELS / "ultraface_rfb320_fp16.onnx"
     verdict = verify(path, bnfold.fold(path).model, batches=(1,))
     assert verdict.ok, verdict.sentence
+
+
+def test_jitter_moves_equal_elements_alike() -> None:
+    """As rounding does: in a weight that is one number its errors add up."""
+    moved = jitter(0)("w", np.array([[2.0, 3.0], [2.0, -2.0]]), 1)
+    assert moved[0, 0] == moved[1, 0] != 2.0
+    many = np.random.default_rng(0).normal(size=4096)
+    up = (jitter(0)("w", many, 1) / many > 1).mean()
+    assert 0.45 < up < 0.55  # 6 sigma of a fair coin
+    assert jitter(0)("w", np.array(2.0), 1).shape == ()
