@@ -8,7 +8,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from bnfold.exporting import export
-from bnfold.exporting.source import source_of
+from bnfold.exporting.source import Form, source_of
 from bnfold.training import calibrate, evaluate_torch, load_checkpoint, load_data, train
 from tests.training.small import config
 
@@ -40,13 +40,13 @@ def test_run_checkpoint_path_and_module_are_the_same(run):
     ]
     states = []
     for given, shape in forms:
-        with source_of(given, shape) as source:
+        with source_of(given, shape, Form()) as source:
             assert source.shapes == ((1, 8, 8),)
             states.append(source.model.state_dict())
     assert all(torch.equal(state[k], states[0][k]) for state in states for k in states[0])
 
 
 def test_a_run_is_taken_as_it_is(run):
-    with source_of(run, None) as source:
+    with source_of(run, None, Form()) as source:
         assert source.model is not run.model
         assert source.shapes == (run.shape,)
