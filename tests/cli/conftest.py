@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +30,8 @@ class Answer:
 
 
 @pytest.fixture
-def bnfold(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Answer]]:
-    """Run a command in this process; its signal handlers do not outlive the test."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in signals]
+def bnfold(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run a command in this process."""
 
     def call(*arguments: object) -> Answer:
         capsys.readouterr()
@@ -43,9 +40,7 @@ def bnfold(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Answer]
         assert "Traceback" not in told.err or code == 1
         return Answer(code, told.out, told.err)
 
-    yield call
-    for number, handler in zip(signals, before, strict=True):
-        signal.signal(number, handler)
+    return call
 
 
 @pytest.fixture
