@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import processes
@@ -17,7 +18,9 @@ import rivals
 RIVALS = str(Path(rivals.__file__).resolve())
 
 
-def commands(model: str, folder: Path, rivals_python: str | None) -> dict[str, list[str]]:
+def commands(
+    model: str, folder: Path, rivals_python: str | None, tools: Sequence[str]
+) -> dict[str, list[str]]:
     """Name -> command; each writes a file of its own into `folder`."""
     bnfold = str(Path(sys.executable).with_name("bnfold"))
     found = {
@@ -26,7 +29,7 @@ def commands(model: str, folder: Path, rivals_python: str | None) -> dict[str, l
         "import onnx": [sys.executable, "-c", "import onnx"],
     }
     if rivals_python:
-        for tool in rivals.OPTIMISERS:
+        for tool in tools:
             found[tool] = [rivals_python, RIVALS, tool, model, f"{folder}/{tool}.onnx"]
     return found
 
@@ -36,13 +39,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", help="ONNX files (default: a ResNet-50 made here)")
     parser.add_argument("--rivals", metavar="PYTHON", help="the rivals' environment")
+    parser.add_argument("--tools", nargs="+", default=list(rivals.OPTIMISERS), help="of the rivals")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", help="write every run to this file (of the last model)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bnfold-cost-") as name:
         folder = Path(name)
         for model in given.models or [_resnet50(folder)]:
-            costs = processes.interleaved(commands(model, folder, given.rivals), given.rounds)
+            costs = processes.interleaved(
+                commands(model, folder, given.rivals, given.tools), given.rounds
+            )
             size = Path(model).stat().st_size / 1e6
             print(
                 f"{Path(model).name}, {size:.1f} MB; {processes.machine()}; "
