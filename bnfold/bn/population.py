@@ -12,7 +12,7 @@ Three estimators (arXiv 1502.03167, section 3.1; they are not the same):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -67,13 +67,23 @@ class _Seen:
         m2 = (rows - mean[:, None]).square().sum(1)
         if not self.batches:
             self.mean, self.m2, self.mean_sum, self.var_sum = (torch.zeros_like(mean),) * 4
-        total = self.count + n
-        delta = mean - self.mean
-        self.m2 = self.m2 + m2 + delta.square() * (self.count * n / total)
-        self.mean = self.mean + delta * (n / total)
-        self.mean_sum = self.mean_sum + mean
-        self.var_sum = self.var_sum + m2 / (n - 1)  # m/(m-1) times the biased variance
-        self.count, self.batches = total, self.batches + 1
+        # m/(m-1) times the biased variance
+        self.merge(_Seen(n, 1, mean, m2, mean, m2 / (n - 1)))
+
+    def merge(self, other: _Seen) -> None:
+        """Take in what was seen elsewhere."""
+        total = self.count + other.count
+        delta = other.mean - self.mean
+        self.m2 = self.m2 + other.m2 + delta.square() * (self.count * other.count / total)
+        self.mean = self.mean + delta * (other.count / total)
+        self.mean_sum = self.mean_sum + other.mean_sum
+        self.var_sum = self.var_sum + other.var_sum
+        self.count, self.batches = total, self.batches + other.batches
+
+    def on_cpu(self) -> _Seen:
+        """The same there."""
+        tensors = (self.mean, self.m2, self.mean_sum, self.var_sum)
+        return _Seen(self.count, self.batches, *(t.cpu() for t in tensors))
 
     def result(self, estimator: Estimator) -> ChannelStatistics:
         """What the estimator makes of it."""
@@ -114,9 +124,13 @@ def population_statistics(
 
 
 def all_estimates(
-    model: nn.Module, batches: Iterable[Tensor]
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    gather: Callable[[dict[str, _Seen]], list[dict[str, _Seen]]] = lambda own: [own],
 ) -> dict[Estimator, dict[str, ChannelStatistics]]:
     """What each estimator makes of the same batches, in one pass; otherwise as above.
+
+    `gather` brings together what several processes saw, each of its own batches.
 
     Raises:
         UsageError: no batch, or a batch with one value per channel.
@@ -128,7 +142,8 @@ def all_estimates(
     with _collecting(model, layers, seen), torch.no_grad():
         for batch in batches:
             model(batch)
-    reached = {name: totals for name, totals in seen.items() if totals.batches}
+    parts = gather({name: totals.on_cpu() for name, totals in seen.items() if totals.batches})
+    reached = _together(parts, layers)
     if layers and not reached:
         raise UsageError("no batch to compute population statistics from")
     for name, totals in reached.items():
@@ -137,6 +152,18 @@ def all_estimates(
     computed: tuple[Estimator, ...] = ("pooled", "paper")
     found = {e: {n: totals.result(e) for n, totals in reached.items()} for e in computed}
     return {**found, "moving": {name: tracked[name] for name in reached}}
+
+
+def _together(parts: list[dict[str, _Seen]], names: Iterable[str]) -> dict[str, _Seen]:
+    """One total a layer that was reached anywhere, weighted by count."""
+    found: dict[str, _Seen] = {}
+    for name in names:
+        for part in parts:
+            if name in part and name in found:
+                found[name].merge(part[name])
+            elif name in part:
+                found[name] = part[name]
+    return found
 
 
 def variance_ratio(

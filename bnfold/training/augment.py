@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 
-def shifted(images: Tensor, distance: int, generator: torch.Generator) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which images of a step's whole batch of `count` these are: what each gets is the same."""
+
+    count: int
+    places: Tensor
+
+
+def shifted(
+    images: Tensor, distance: int, generator: torch.Generator, part: Part | None = None
+) -> Tensor:
     """Each image (N, C, H, W) moved by up to `distance` pixels a side, filled with zeros."""
     if not distance:
         return images
     count, _, height, width = images.shape
     padded = pad(images, (distance,) * 4)
-    offsets = torch.randint(0, 2 * distance + 1, (2, count), generator=generator)
+    drawn = part.count if part else count
+    offsets = torch.randint(0, 2 * distance + 1, (2, drawn), generator=generator)
+    offsets = offsets[:, part.places] if part else offsets
     down, right = offsets.to(images.device)
     rows = (down[:, None] + torch.arange(height, device=images.device))[:, None, :, None]
     columns = (right[:, None] + torch.arange(width, device=images.device))[:, None, None, :]
@@ -22,7 +36,9 @@ def shifted(images: Tensor, distance: int, generator: torch.Generator) -> Tensor
     return padded[samples, channels, rows, columns]
 
 
-def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
+def flipped(images: Tensor, generator: torch.Generator, part: Part | None = None) -> Tensor:
     """Each image (N, C, H, W) mirrored left to right, or not, as a coin says."""
-    coins = torch.randint(0, 2, (len(images), 1, 1, 1), generator=generator).bool()
+    drawn = part.count if part else len(images)
+    coins = torch.randint(0, 2, (drawn, 1, 1, 1), generator=generator).bool()
+    coins = coins[part.places] if part else coins
     return torch.where(coins.to(images.device), images.flip(3), images)

@@ -26,6 +26,7 @@ from bnfold.training.data import load as load_data
 from bnfold.training.dataset import Dataset
 from bnfold.training.device import select
 from bnfold.training.loop import accuracy, calibration_inputs, samples
+from bnfold.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +56,26 @@ class Calibration:
         return {**asdict(self), "checkpoint": where}
 
 
-def recalibrate(model: nn.Module, data: Dataset, config: TrainConfig) -> Calibration:
+def recalibrate(
+    model: nn.Module, data: Dataset, config: TrainConfig, ranks: Ranks = ALONE
+) -> Calibration:
     """Write population statistics into the model's BatchNorms; weights stay as they are.
+
+    Several ranks, with models that are the same, take a part of the batches each.
 
     Raises:
         UsageError: a batch leaves one value per channel.
         DataError: an activation is not finite.
     """
     estimator: Estimator = "moving" if config.freeze_bn else config.estimator
-    before = accuracy(model, data, data.test)
+    before = accuracy(model, data, data.test, ranks=ranks)
     seen = 0 if estimator == "moving" else samples(config, data)
     ratios: dict[str, tuple[float, float]] = {}
     found = again = population_statistics(model, (), estimator="moving")
     if estimator != "moving" and found:
-        estimates = all_estimates(model, calibration_inputs(config, data))
-        found = estimates[estimator]
-        mixed = calibration_inputs(config, data, shuffle=1)
-        again = population_statistics(model, mixed, estimator=estimator)
+        inputs = (calibration_inputs(config, data, order, ranks) for order in (0, 1))
+        estimates, mixed = (all_estimates(model, part, ranks.gather) for part in inputs)
+        found, again = estimates[estimator], mixed[estimator]
         others = {e: v for e, v in estimates.items() if e != estimator}
         ratios = {e: variance_ratio(values, found) for e, values in others.items()}
     load_statistics(model, found)
@@ -82,7 +86,7 @@ def recalibrate(model: nn.Module, data: Dataset, config: TrainConfig) -> Calibra
         drift=drift(found, again),
         dead_channels=sum(statistics.dead for statistics in found.values()),
         accuracy_before=before,
-        accuracy=accuracy(model, data, data.test),
+        accuracy=accuracy(model, data, data.test, ranks=ranks),
         variance_ratios=ratios,
     )
 

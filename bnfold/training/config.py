@@ -53,6 +53,9 @@ class TrainConfig:
     deterministic: bool = False  # of two ways the one that gives the same bits each time
     estimator: Literal["pooled", "paper", "moving"] = "pooled"
     calibration_batches: int = 100
+    sync_bn: bool = False  # several ranks: BatchNorm over the images of all
+    elastic: bool = False  # resume with another number of ranks
+    timeout: int = 300  # seconds that a rank waits for the others
     log_every: int = 10
     save_every: int = 5  # epochs between checkpoints and held-out accuracies
     keep: int = 2  # checkpoints kept beside the best
@@ -163,8 +166,9 @@ def validated(config: TrainConfig) -> TrainConfig:
         "steps, seed, threads must not be negative": min(
             config.steps, config.seed, config.threads
         ) >= 0,
-        "calibration_batches, log_every, save_every, keep must be positive": min(
-            config.calibration_batches, config.log_every, config.save_every, config.keep
+        "calibration_batches, log_every, save_every, keep, timeout must be positive": min(
+            config.calibration_batches, config.log_every, config.save_every, config.keep,
+            config.timeout,
         ) > 0,
     }  # fmt: skip
     for key, kind in _TYPES.items():

@@ -19,7 +19,8 @@ def refuse_non_finite(training: Training, loss: Tensor) -> None:
         RunStopped: the loss or a parameter is not finite.
     """
     finite = all(bool(torch.isfinite(p).all()) for p in training.model.parameters())
-    if not finite or not math.isfinite(float(loss)):
+    bad = not finite or not math.isfinite(float(loss))
+    if training.ranks.highest(int(bad)):
         raise not_finite(training, training.batch()[0])
 
 

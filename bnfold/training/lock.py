@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +21,19 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
+        file = (folder / ".lock").open("a+")
     except OSError as cause:
         raise DataError(f"cannot use run folder: {cause.strerror}", where=str(folder)) from cause
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as cause:
+            file.seek(0)
+            held = file.read(300).strip() or "another run"
             raise DataError(
-                "run folder is locked", where=str(folder), hint="another run writes into it"
+                "run folder is locked", where=str(folder), hint=f"{held} writes into it"
             ) from cause
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
         yield

@@ -14,6 +14,7 @@ from bnfold.training.dataset import Dataset, Images
 from bnfold.training.device import memory_told
 from bnfold.training.finite import refuse_non_finite
 from bnfold.training.metrics import StepMetrics
+from bnfold.training.ranks import ALONE, Ranks
 from bnfold.training.schedule import learning_rate
 from bnfold.training.seeds import Purpose, stream
 from bnfold.training.state import Training
@@ -66,7 +67,7 @@ def fit(
         if look or training.step % config.log_every == 0:
             record_of = closed(training, rate, window)
             refuse_non_finite(training, window.loss)
-            held_out = accuracy(training.model, training.data, training.data.test) if look else None
+            held_out = _held_out(training) if look else None
             on_record(record_of(held_out, watch.measure(training.model) if look else {}))
             if save and held_out is not None:
                 on_save(training, held_out)
@@ -76,22 +77,34 @@ def fit(
             return
 
 
-def accuracy(model: nn.Module, data: Dataset, images: Images, batch: int = 1000) -> float:
-    """The share of a split's images that eval mode gets right; the modes come back."""
+def _held_out(training: Training) -> float:
+    """With rank 0's statistics, which are the ones that are saved."""
+    ranks, data = training.ranks, training.data
+    ranks.same_buffers(training.model)
+    return accuracy(training.model, data, data.test, ranks=ranks)
+
+
+def accuracy(
+    model: nn.Module, data: Dataset, images: Images, batch: int = 1000, ranks: Ranks = ALONE
+) -> float:
+    """The share of a split's images that eval mode gets right; the modes come back.
+
+    Several ranks take a part each, with models that are the same.
+    """
     modes = {module: module.training for module in model.modules()}
     size = min(batch, max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2])))
-    correct = 0
+    correct, own = 0, ranks.share(len(images))
     try:
         with torch.inference_mode():
             model.eval()
-            for start in range(0, len(images), size):
-                part = torch.arange(start, min(start + size, len(images)))
+            for start in range(own.start, own.stop, size):
+                part = torch.arange(start, min(start + size, own.stop))
                 taken, labels = images.take(part.to(images.labels.device))
                 correct += int((model(data.inputs(taken)).argmax(1) == labels).sum())
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return correct / len(images)
+    return ranks.sum(correct)[0] / len(images)
 
 
 BATCH_PIXELS = 1 << 22  # positions in a batch of the evaluation: 83 images of 224x224
@@ -103,11 +116,16 @@ def samples(config: TrainConfig, data: Dataset) -> int:
     return size * min(config.calibration_batches, len(data.train) // size)
 
 
-def calibration_inputs(config: TrainConfig, data: Dataset, shuffle: int = 0) -> Iterator[Tensor]:
-    """Training batches without augmentation, for Algorithm 2; `shuffle` picks another order."""
+def calibration_inputs(
+    config: TrainConfig, data: Dataset, shuffle: int = 0, ranks: Ranks = ALONE
+) -> Iterator[Tensor]:
+    """Training batches without augmentation, for Algorithm 2; `shuffle` picks another order.
+
+    The ranks take them in turn, so that the batches are those of one process.
+    """
     generator = stream(config.seed, Purpose.CALIBRATION, shuffle)
     order = torch.randperm(len(data.train), generator=generator)
     size = min(config.batch // config.accumulate, len(data.train))
-    for start in range(0, samples(config, data), size):
+    for start in range(ranks.rank * size, samples(config, data), size * ranks.world):
         chosen = order[start : start + size]
         yield data.inputs(data.train.take(chosen.to(data.train.labels.device))[0])

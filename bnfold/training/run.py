@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from bnfold.errors import DataError, UsageError
-from bnfold.onnxfile import write_text
 from bnfold.training import checkpoint as checkpoints
-from bnfold.training import loop, metrics, networks, weights
+from bnfold.training import identity, loop, metrics, networks, weights
 from bnfold.training.calibration import Calibration, recalibrate
-from bnfold.training.config import TrainConfig, from_dict, validated
+from bnfold.training.config import TrainConfig, validated
 from bnfold.training.data import load as load_data
 from bnfold.training.dataset import Dataset
 from bnfold.training.device import memory_told, numerics, placed, select, threads
 from bnfold.training.lock import locked
 from bnfold.training.metrics import StepMetrics
+from bnfold.training.parallel import make_parallel, refuse_small
+from bnfold.training.ranks import Ranks, joined
+from bnfold.training.run_folder import CHECKPOINTS, METRICS, Existing, prepare, refuse_existing
 from bnfold.training.seeds import Purpose, number
 from bnfold.training.signals import Stop, deferred
-from bnfold.training.state import Training, begin, restore, state_of
+from bnfold.training.state import Training, begin, own_stream, restore, state_of
 
 logger = logging.getLogger(__name__)
-
-Existing = Literal["refuse", "resume", "replace"]
-CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints"
-# what may change when a run goes on; all else would make it another run (a data set may have moved)
-CHANGEABLE = frozenset(
-    {"out", "data", "device", "threads", "lr", "weight_decay", "precision", "estimator", "weights",
-     "calibration_batches", "log_every", "save_every", "keep", "layout", "compile", "tensorboard",
-     "deterministic"}
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: its folder, its last checkpoint, its network on the CPU in eval mode."""
+    """A finished run: its folder, its last checkpoint, its network on the CPU in eval mode.
+
+    Rank 0 has written it; the others, if there are any, know the same.
+    """
 
     folder: Path
     checkpoint: Path
@@ -56,6 +50,7 @@ class Run:
     accuracy: float
     calibration: Calibration
     seconds: float
+    rank: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,104 +88,79 @@ def train(
     """
     start = time.perf_counter()
     config, device = validated(config), select(config.device)
-    networks.check(config.model)
-    data = _data(config) if data is None else data
-    folder = config.folder()
-    _refuse_existing(folder, existing)
-    numbers = numerics(config.precision, deterministic=config.deterministic)
-    guards = threads(config.threads), memory_told("outside a step", config.batch), numbers
-    with locked(folder), deferred() as stop, guards[0], guards[1], guards[2]:
-        found = _prepare(folder, config, existing, data)
-        training = _begin(config, data.to(device), found)
-        _loop(training, folder, stop, on_step, watch)
-        done = _finish(training, folder)
-        _heed(stop, training, folder)
+    guards = (
+        threads(config.threads), memory_told("outside a step", config.batch),
+        numerics(config.precision, deterministic=config.deterministic),
+    )  # fmt: skip
+    with joined(device, config.timeout) as ranks, ExitStack() as held:
+        data = ranks.together(lambda: _ready(config, data, existing, ranks))
+        ranks.agree(identity.facts(config, data) if ranks.world > 1 else {})
+        ranks.together(lambda: _hold(held, config.folder(), ranks))
+        stop = held.enter_context(deferred())
+        for guard in guards:
+            held.enter_context(guard)
+        training = _prepared(config, data.to(device), existing, ranks)
+        _loop(training, config.folder(), stop, on_step, watch)
+        done = _finish(training, config.folder())
+        _heed(stop, training, config.folder())
     model = placed(training.model, torch.device("cpu")).eval()
     seconds = time.perf_counter() - start
-    last = checkpoints.locate(folder)
-    return Run(folder, last, config, model, data, training.step, done.accuracy, done, seconds)
+    assert done.checkpoint is not None
+    return Run(
+        config.folder(), done.checkpoint, config, model, data, training.step, done.accuracy, done,
+        seconds, ranks.rank,
+    )  # fmt: skip
+
+
+def _ready(config: TrainConfig, data: Dataset | None, existing: Existing, ranks: Ranks) -> Dataset:
+    """The data, if all that can be refused before a folder is made is right."""
+    networks.check(config.model)
+    if ranks.first:
+        refuse_existing(config.folder(), existing)
+    data = _data(config) if data is None else data
+    refuse_small(config, len(data.train), ranks)
+    return data
+
+
+def _hold(held: ExitStack, folder: Path, ranks: Ranks) -> None:
+    """Rank 0 writes, so rank 0 locks."""
+    if ranks.first:
+        held.enter_context(locked(folder))
+
+
+def _prepared(config: TrainConfig, data: Dataset, existing: Existing, ranks: Ranks) -> Training:
+    """The network, where rank 0's folder says that it stands, on every rank."""
+
+    def found() -> tuple[checkpoints.Checkpoint, dict[str, Any]] | None:
+        last = prepare(config.folder(), config, existing, data) if ranks.first else None
+        return None if last is None else (last, last.state())
+
+    left_off = ranks.from_first(ranks.together(found))
+    training = ranks.together(lambda: _begin(config, data, left_off, ranks))
+    ranks.agree(identity.network(training.model) if ranks.world > 1 else {})
+    make_parallel(training)
+    return training
 
 
 def _data(config: TrainConfig) -> Dataset:
     return load_data(config.data, binarize=config.binarize, size=config.size)
 
 
-def _refuse_existing(folder: Path, existing: Existing) -> None:
-    """Before the lock makes the folder."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("the run folder is a file", where=str(folder))
-    if existing == "refuse" and (folder / CONFIG).exists():
-        raise UsageError(
-            "this folder holds a run",
-            where=str(folder),
-            hint="--resume it, or choose another --out",
-        )
-
-
-def _prepare(
-    folder: Path, config: TrainConfig, existing: Existing, data: Dataset
-) -> checkpoints.Checkpoint | None:
-    """The checkpoint to go on from, if any; else an empty run folder with its config."""
-    if existing == "resume" and (folder / CONFIG).exists():
-        _refuse_other(folder / CONFIG, config)
-        if checkpoints.pointed(folder / CHECKPOINTS, "last") is not None:
-            found = checkpoints.load(folder)
-            if {**found.manifest["data"], "name": ""} != {**data.describe(), "name": ""}:
-                raise UsageError(f"'{config.data}' is other data", where=str(found.path))
-            metrics.cut(folder / METRICS, found.step)
-            return found
-    _clear(folder)
-    write_text(folder / CONFIG, json.dumps(config.to_dict(), indent=1) + "\n")
-    return None
-
-
-def _clear(folder: Path) -> None:
-    """Remove an earlier run; checkpoints and metrics that are not a run's stay, and are told."""
-    if not ((folder / CHECKPOINTS).exists() or (folder / METRICS).exists()):
-        return
-    _recorded(folder / CONFIG)
-    try:
-        (folder / METRICS).unlink(missing_ok=True)
-        shutil.rmtree(folder / CHECKPOINTS)
-    except FileNotFoundError:
-        pass
-    except OSError as cause:
-        raise DataError(f"cannot clear run folder: {cause.strerror}", where=str(folder)) from cause
-
-
-def _recorded(path: Path) -> TrainConfig:
-    """The config of a run folder."""
-    try:
-        return from_dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, AttributeError) as cause:
-        raise DataError(
-            f"not a run's config: {cause}", where=str(path), hint="choose another --out"
-        ) from cause
-
-
-def _refuse_other(path: Path, config: TrainConfig) -> None:
-    """A run goes on as it began: nothing but CHANGEABLE may differ."""
-    old = asdict(_recorded(path))
-    differ = [key for key, value in asdict(config).items() if old[key] != value]
-    fixed = sorted(set(differ) - CHANGEABLE)
-    if fixed:
-        told = ", ".join(f"{key}={old[key]}" for key in fixed)
-        raise UsageError(
-            "the run was begun with other settings", where=str(path), hint=f"it has {told}"
-        )
-    if differ:
-        logger.info("resuming with other settings: %s", ", ".join(differ))
-
-
-def _begin(config: TrainConfig, data: Dataset, found: checkpoints.Checkpoint | None) -> Training:
+def _begin(
+    config: TrainConfig,
+    data: Dataset,
+    left_off: tuple[checkpoints.Checkpoint, dict[str, Any]] | None,
+    ranks: Ranks,
+) -> Training:
     """A fresh network from the seed, or where the checkpoint left off, generators and all."""
     device = data.train.labels.device
     random.seed(number(config.seed, Purpose.WEIGHTS))
     torch.manual_seed(number(config.seed, Purpose.WEIGHTS))
     channels, height, width = data.shape
-    if found is not None:
-        training = begin(config, placed(found.model, device, config.layout), data)
-        restore(training, found.state(), str(found.path))
+    if left_off is not None:
+        found, state = left_off
+        training = begin(config, placed(found.model, device, config.layout), data, ranks)
+        restore(training, state, str(found.path))
         return training
     model = networks.build(
         config.model, classes=data.classes, channels=channels, size=(height, width)
@@ -199,7 +169,9 @@ def _begin(config: TrainConfig, data: Dataset, found: checkpoints.Checkpoint | N
         kept = weights.fit(model, weights.read(config.weights), data.classes, config.weights)
         if kept:
             logger.warning("other classes: %s begin anew", ", ".join(kept))
-    return begin(config, placed(model, device, config.layout), data)
+    training = begin(config, placed(model, device, config.layout), data, ranks)
+    own_stream(training)
+    return training
 
 
 def _loop(
@@ -210,8 +182,11 @@ def _loop(
     watch: loop.Watch,
 ) -> None:
     """The steps that are left, their records and checkpoints; then the signal, if one came."""
+    ranks = training.ranks
 
     def on_record(record: StepMetrics) -> None:
+        if not ranks.first:
+            return
         metrics.append(folder / METRICS, record)
         events.add(record)
         if on_step is not None:
@@ -221,9 +196,11 @@ def _loop(
         _save(state, folder, held_out, None)
 
     def stopped() -> bool:
+        stop.signal = ranks.highest(stop.signal or 0) or None  # all leave after the same step
         return stop.signal is not None
 
-    with metrics.events(folder / "tensorboard", training.config.tensorboard) as events:
+    wanted = training.config.tensorboard and ranks.first
+    with metrics.events(folder / "tensorboard", wanted) as events:
         loop.fit(training, on_record=on_record, on_save=on_save, stopped=stopped, watch=watch)
     _heed(stop, training, folder)
 
@@ -240,18 +217,18 @@ def _heed(stop: Stop, training: Training, folder: Path) -> None:
 def _finish(training: Training, folder: Path) -> Calibration:
     """Algorithm 2 with the final (or averaged) weights, and the checkpoint that export reads."""
     training.model.eval()
+    training.ranks.same_buffers(training.model)
     parameters = dict(training.model.named_parameters())
     with torch.no_grad():
         for name, value in training.average.items():
             parameters[name].copy_(value)
-    done = recalibrate(training.model, training.data, training.config)
+    done = recalibrate(training.model, training.data, training.config, training.ranks)
     path = _save(training, folder, done.accuracy, done)
     return replace(done, checkpoint=path)
 
 
 def _save(training: Training, folder: Path, held_out: float, done: Calibration | None) -> Path:
-    """One checkpoint; `last` names it, `best` too if none before was better."""
-    root = folder / CHECKPOINTS
+    """One checkpoint, which rank 0 writes; the others wait, and fail with it."""
     better = held_out >= training.best
     training.best = max(training.best, held_out)
     facts = {
@@ -261,9 +238,27 @@ def _save(training: Training, folder: Path, held_out: float, done: Calibration |
         "accuracy": held_out,
         "calibration": None if done is None else done.to_dict(),
     }
-    path = checkpoints.save(root, training.step, training.model, state_of(training), facts)
+    ranks, state = training.ranks, state_of(training)
+
+    def write() -> Path | None:
+        return (
+            _write(training, folder / CHECKPOINTS, state, facts, best=better)
+            if ranks.first
+            else None
+        )
+
+    path = ranks.from_first(ranks.together(write))
+    assert path is not None
+    return path
+
+
+def _write(
+    training: Training, root: Path, state: dict[str, Any], facts: dict[str, Any], *, best: bool
+) -> Path:
+    """`last` names it, `best` too if none before was better."""
+    path = checkpoints.save(root, training.step, training.model, state, facts)
     checkpoints.point(root, "last", training.step)
-    if better:
+    if best:
         checkpoints.point(root, "best", training.step)
     checkpoints.prune(root, training.config.keep)
     return path

@@ -16,6 +16,7 @@ class Purpose(IntEnum):
     AUGMENT = 2
     CALIBRATION = 3
     CROP = 4
+    RANK = 5
 
 
 def number(seed: int, purpose: Purpose, index: int = 0) -> int:

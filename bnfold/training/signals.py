@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the step is finished and saved first; a second one stops at once."""
+"""SIGINT, SIGTERM, SIGUSR1 (of Slurm): finish the step and save; a second one stops at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from types import FrameType
 
 from bnfold.errors import BnfoldError
 
+DEFERRED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
 
 class Interrupted(BnfoldError):
     """SIGINT, after the run was saved: exit 130."""
@@ -19,7 +21,7 @@ class Interrupted(BnfoldError):
 
 
 class Terminated(Interrupted):
-    """SIGTERM, after the run was saved: exit 143."""
+    """SIGTERM or SIGUSR1, after the run was saved: exit 143."""
 
     exit_code = 143
     code = "terminated"
@@ -39,19 +41,19 @@ class Stop:
 
     def error(self, where: str, hint: str) -> Interrupted:
         """The exception that says so."""
-        kind = Terminated if self.signal == signal.SIGTERM else Interrupted
+        kind = Interrupted if self.signal == signal.SIGINT else Terminated
         name = signal.Signals(self.signal or signal.SIGINT).name
         return kind(f"stopped by {name}, the run is saved", where=where, hint=hint)
 
 
 @contextmanager
 def deferred() -> Iterator[Stop]:
-    """Defer both signals to `Stop` in the main thread; the old handlers come back in any case."""
+    """Defer the signals to `Stop` in the main thread; the old handlers come back in any case."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {number: signal.getsignal(number) for number in DEFERRED}
     try:
         for number in old:
             signal.signal(number, stop.receive)

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from bnfold.bn.population import norm_layers
 from bnfold.errors import DataError, UsageError
-from bnfold.training.augment import flipped, shifted
+from bnfold.training.augment import Part, flipped, shifted
 from bnfold.training.config import TrainConfig
 from bnfold.training.dataset import Dataset
+from bnfold.training.ranks import ALONE, Ranks
 from bnfold.training.seeds import Purpose, number, stream
 
 logger = logging.getLogger(__name__)
@@ -25,8 +27,8 @@ logger = logging.getLogger(__name__)
 class Training:
     """Everything that a step changes, with what it needs; `step` counts finished steps.
 
-    `forward` is the model as it is called (compiled, or itself); `average` holds the averaged
-    weights by name, if there are any.
+    `forward` is the model as it is called (compiled, in `parallel`, or itself); `average` holds
+    the averaged weights by name, if there are any.
     """
 
     config: TrainConfig
@@ -38,6 +40,8 @@ class Training:
     average: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     best: float = -1.0
+    ranks: Ranks = ALONE
+    parallel: DistributedDataParallel | None = None
     _order: tuple[int, Tensor] = field(default_factory=lambda: (-1, torch.empty(0)))
 
     @property
@@ -56,15 +60,16 @@ class Training:
         return self.config.steps or self.config.epochs * self.steps_per_epoch
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Inputs and labels of the next step, found by index and not by iterating."""
+        """Inputs and labels of the next step, this rank's; by index and not by iterating."""
         config = self.config
         images, labels = self.data.train.take(*self._chosen(self.step))
         if self.step + 1 < self.steps:
             self.data.train.expect(*self._chosen(self.step + 1))
         if config.shift or config.flip:
             generator = stream(config.seed, Purpose.AUGMENT, self.step)
-            images = shifted(images, config.shift, generator)
-            images = flipped(images, generator) if config.flip else images
+            part = self._part()
+            images = shifted(images, config.shift, generator, part)
+            images = flipped(images, generator, part) if config.flip else images
         return self.data.inputs(images), labels
 
     def training_mode(self) -> None:
@@ -82,13 +87,23 @@ class Training:
             order = torch.randperm(len(self.data.train), generator=generator)
             self._order = (epoch, order.to(self.device))
         chosen = self._order[1][index * self.config.batch : (index + 1) * self.config.batch]
+        part = self._part()
+        chosen = chosen if part is None else chosen[part.places.to(chosen.device)]
         if self.config.crop != "random" or not self.data.train.crops:
             return chosen, None
         base = number(self.config.seed, Purpose.CROP, epoch)
         return chosen, [base + i for i in chosen.tolist()]
 
+    def _part(self) -> Part | None:
+        """This rank's places in a batch: its share of every micro-batch, one after another."""
+        if self.ranks.world == 1:
+            return None
+        batch = self.config.batch
+        micro = torch.arange(batch).view(self.config.accumulate, -1)
+        return Part(batch, micro[:, self.ranks.share(micro.shape[1])].flatten())
 
-def begin(config: TrainConfig, model: nn.Module, data: Dataset) -> Training:
+
+def begin(config: TrainConfig, model: nn.Module, data: Dataset, ranks: Ranks = ALONE) -> Training:
     """SGD over two groups: L2 on matrices and kernels, none on gamma, beta and biases.
 
     Raises:
@@ -119,22 +134,62 @@ def begin(config: TrainConfig, model: nn.Module, data: Dataset) -> Training:
     forward = torch.compile(model) if config.compile else model
     average = {n: p.detach().float().clone() for n, p in model.named_parameters()}
     return Training(
-        config, model, forward, optimizer, scaler, data, average if config.ema else {}
-    )  # fmt: skip
+        config, model, forward, optimizer, scaler, data, average if config.ema else {}, ranks=ranks
+    )
 
 
 def state_of(training: Training) -> dict[str, Any]:
-    """Everything beside the weights that the next step depends on; plain containers only."""
+    """Everything beside the weights that the next step depends on; plain containers only.
+
+    Every rank has to ask: what the others' generators hold goes into `peers`.
+    """
+    every = training.ranks.gather(_generators())
     return {
         "step": training.step,
         "best": float(training.best),
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
         "average": training.average,
+        **every[0],
+        "peers": every[1:],
+    }
+
+
+def _generators() -> dict[str, Any]:
+    """Where this process's generators stand; those of its own GPU, if it has one."""
+    return {
         "torch_rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda_rng": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
         "python_rng": random.getstate(),
     }
+
+
+def _own_generators(training: Training, state: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """This rank's of the checkpoint; None, and a word about it, for another number of ranks."""
+    every: list[Mapping[str, Any]] = [state, *state.get("peers", [])]
+    ranks = training.ranks
+    if len(every) == ranks.world:
+        return every[ranks.rank]
+    if not training.config.elastic:
+        raise UsageError(
+            f"the run was begun with {len(every)} ranks, not {ranks.world}",
+            hint="--elastic goes on all the same, no longer bit for bit",
+        )
+    if ranks.first:
+        logger.warning(
+            "%d ranks instead of %d: no longer bit-exact (dropout begins new streams, sums run in"
+            " another order%s)", ranks.world, len(every),
+            "" if training.config.sync_bn else ", BatchNorm's batches have another size",
+        )  # fmt: skip
+    return None
+
+
+def own_stream(training: Training) -> None:
+    """A stream of dropout for each rank; rank 0's is that of a process alone."""
+    ranks = training.ranks
+    if ranks.rank:
+        index = training.step * ranks.world + ranks.rank
+        torch.manual_seed(number(training.config.seed, Purpose.RANK, index))
 
 
 def restore(training: Training, state: Mapping[str, Any], where: str) -> None:
@@ -142,6 +197,7 @@ def restore(training: Training, state: Mapping[str, Any], where: str) -> None:
 
     Raises:
         DataError: something is missing in it or does not fit.
+        UsageError: it is of another number of ranks, and the run is not elastic.
     """
     try:
         training.optimizer.load_state_dict(state["optimizer"])
@@ -149,9 +205,13 @@ def restore(training: Training, state: Mapping[str, Any], where: str) -> None:
         for name, value in training.average.items():
             value.copy_(state["average"][name])
         training.step, training.best = int(state["step"]), float(state["best"])
-        torch.set_rng_state(state["torch_rng"])
-        if training.device.type == "cuda" and state["cuda_rng"]:
-            torch.cuda.set_rng_state(state["cuda_rng"][0])
-        random.setstate(state["python_rng"])
+        own = _own_generators(training, state)
+        if own is None:
+            own_stream(training)
+            return
+        torch.set_rng_state(own["torch_rng"])
+        if training.device.type == "cuda" and own["cuda_rng"]:
+            torch.cuda.set_rng_state(own["cuda_rng"][0])
+        random.setstate(own["python_rng"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as cause:
         raise DataError(f"unusable training state: {cause}", where=where) from cause

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from bnfold.errors import UsageError
 from bnfold.training.device import layout_of
 from bnfold.training.finite import not_finite
+from bnfold.training.parallel import gradients_meet
 from bnfold.training.state import Training
 from bnfold.training.window import Window
 
@@ -50,19 +51,15 @@ def one_step(training: Training, rate: float, window: Window) -> None:
 
 def _updated(training: Training, inputs: Tensor, labels: Tensor, window: Window) -> bool:
     """Forward, backward and update; False where float16 overflowed and nothing was changed."""
-    config, parts = training.config, training.config.accumulate
+    parts = training.config.accumulate
     training.optimizer.zero_grad(set_to_none=True)
     losses, correct = [], []
     whole = [(inputs, labels)]
-    micro = zip(inputs.chunk(parts), labels.chunk(parts), strict=True) if parts > 1 else whole
-    for x, y in micro:
-        with _lowered(config.precision, inputs.device):
-            logits = _forward(training, x)
-            loss = cross_entropy(logits.float(), y, label_smoothing=config.label_smoothing)
-        if not loss.is_cuda and not math.isfinite(loss.item()):
-            raise not_finite(training, x)
-        loss = loss / parts if parts > 1 else loss
-        training.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    split = zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True)
+    for micro, (x, y) in enumerate(split if parts > 1 else whole):
+        with gradients_meet(training, micro):
+            logits, loss = _loss(training, x, y)
+            training.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
         correct.append((logits.detach().argmax(1) == y).sum())
     scale = training.scaler.get_scale()
@@ -74,6 +71,21 @@ def _updated(training: Training, inputs: Tensor, labels: Tensor, window: Window)
         window.loss += part
         window.correct += hits
     return True
+
+
+def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits, and this micro-batch's part of the step's mean loss.
+
+    DistributedDataParallel divides the sum of W ranks' gradients by W, whatever their images.
+    """
+    config = training.config
+    with _lowered(config.precision, x.device):
+        logits = _forward(training, x)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = cross_entropy(wide, y, label_smoothing=config.label_smoothing, reduction="sum")
+    if not loss.is_cuda and not math.isfinite(loss.item()):
+        raise not_finite(training, x)
+    return logits, loss * (training.ranks.world / config.batch)
 
 
 def _lowered(precision: str, device: torch.device) -> AbstractContextManager[object]:

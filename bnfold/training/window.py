@@ -37,8 +37,9 @@ def opened(device: torch.device) -> Window:
 def closed(
     training: Training, rate: float, window: Window
 ) -> Callable[[float | None, Mapping[str, Any]], StepMetrics]:
-    """The record of a window, up to what is measured off the clock."""
-    loss, correct = float(window.loss) / window.steps, int(window.correct) / window.images
+    """The record of a window, of all ranks, up to what is measured off the clock."""
+    sums = training.ranks.sum(float(window.loss), int(window.correct), window.images)
+    loss, correct = sums[0] / training.ranks.world / window.steps, sums[1] / sums[2]
     seconds = time.perf_counter() - window.start
     memory = torch.cuda.max_memory_allocated() if window.loss.is_cuda else None
 
@@ -50,7 +51,7 @@ def closed(
             loss=loss,
             accuracy=correct,
             lr=rate,
-            images_per_s=window.images / seconds,
+            images_per_s=sums[2] / seconds,
             data_wait=window.wait / seconds,
             held_out=held_out,
             gpu_mem=memory,

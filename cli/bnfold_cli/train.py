@@ -52,6 +52,8 @@ def _names(what: str) -> tuple[str, ...]:
 @click.option("--preset", metavar="NAME", help="Where to start from; other options go over it.")
 @click.option("--out", metavar="DIR", help="The run folder; default runs/MODEL-DATA.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin one.")
+@click.option("--elastic", is_flag=True, default=None, help="Resume with another rank count.")
+@click.option("--sync-bn", is_flag=True, default=None, help="BatchNorm over all ranks' images.")
 @click.option("--weights", metavar="FILE", help="Start from: a run, .safetensors, a state dict.")
 @click.option("--freeze-bn", is_flag=True, default=None, help="Leave the BatchNorms as they are.")
 @click.option("--seed", type=click.IntRange(0), help="Of all that is random.")
@@ -82,7 +84,8 @@ def command(
     session = current()
     config = _config(preset, settings, {k: v for k, v in chosen.items() if v is not None})
     run = bnfold.train(config, existing="resume" if resume else "refuse", on_step=steps(session))
-    session.answer(run.to_dict(), lambda console: page(console, run))
+    if run.rank == 0:  # one answer, however many processes torchrun has started
+        session.answer(run.to_dict(), lambda console: page(console, run))
 
 
 def _config(preset: str | None, settings: tuple[str, ...], chosen: dict[str, Any]) -> TrainConfig:
