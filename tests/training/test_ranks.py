@@ -15,10 +15,11 @@ import torch
 from bnfold.errors import DataError, UsageError
 from bnfold.training import Dataset, TrainConfig, load_checkpoint, load_data
 from bnfold.training.calibration import recalibrate
+from bnfold.training.lock import locked
 from bnfold.training.networks import build
 from bnfold.training.parallel import make_parallel, refuse_small
 from bnfold.training.ranks import ALONE, Ranks
-from bnfold.training.state import begin
+from bnfold.training.state import begin, restore, state_of
 from bnfold.training.step import one_step
 from bnfold.training.window import opened
 from tests.bn.ranks import on_ranks
@@ -183,6 +184,29 @@ def test_a_port_in_use(tmp_path):
         codes, told = ended([launch.start(tmp_path / "r", 0, 2, held.getsockname()[1])])
     assert codes == [5], told
     assert "port in use" in told[0]
+
+
+def test_another_number_of_ranks(caplog):
+    data = load_data("digits")
+
+    def resumed(**changes):
+        config = TrainConfig(steps=9, **changes)
+        training = begin(config, build("mnist-mlp-bn", classes=10, channels=1, size=(8, 8)), data)
+        state = state_of(training)
+        return restore(training, {**state, "step": 4, "peers": [state]}, "here") or training.step
+
+    with pytest.raises(UsageError, match="2 ranks, not 1") as caught:
+        resumed()
+    assert "--elastic" in (caught.value.hint or "")
+    assert resumed(elastic=True) == 4
+    assert "no longer bit-exact" in caplog.text
+
+
+def test_a_locked_folder_ends_all_ranks(tmp_path):
+    with locked(tmp_path):
+        codes, told = ended(launch.pair(tmp_path))
+    assert codes == [6, 6], told
+    assert all("locked" in line and str(os.getpid()) in line for line in told)
 
 
 SMALL = [
