@@ -229,6 +229,14 @@ def _constants(graph: GraphProto | onnx.FunctionProto, outer: frozenset[str]) ->
     return frozenset(known)
 
 
+def _readers(graph: GraphProto | onnx.FunctionProto) -> Counter[str]:
+    """How often each name is read, in bodies and as an output of the graph too."""
+    own = [i for n in graph.node for i in n.input]
+    bodies = [a.g for n in graph.node for a in n.attribute if a.type == AttributeProto.GRAPH]
+    outputs = [o if isinstance(o, str) else o.name for o in graph.output]
+    return sum(map(_readers, bodies), Counter([*own, *outputs]))
+
+
 def _census(model: ModelProto) -> tuple[int, int, int]:
     """Affine nodes by a constant, linear nodes, and bias Adds of an Einsum or rank >= 3 MatMul."""
     model = inline_local_functions(model) if model.functions else model  # what runs, call by call
@@ -243,10 +251,12 @@ def _census(model: ModelProto) -> tuple[int, int, int]:
     while pending:
         graph, outer = pending.pop()
         known = _constants(graph, outer)
-        products = {
+        readers = _readers(graph)
+        products = {  # who else reads one reads it bare: what an Add puts on it is no bias of it
             n.output[0]
             for n in graph.node
-            if n.op_type == "Einsum" or (n.op_type == "MatMul" and ranks.get(n.output[0]) != 2)
+            if (n.op_type == "Einsum" or (n.op_type == "MatMul" and ranks.get(n.output[0]) != 2))
+            and readers[n.output[0]] == 1
         }
         for n in graph.node:
             pending += [(a.g, known) for a in n.attribute if a.type == AttributeProto.GRAPH]

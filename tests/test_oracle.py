@@ -10,7 +10,15 @@ from onnx import numpy_helper
 
 from tests.build import make_model, node, tensor, value
 from tests.net import Net
-from tests.oracle import affine_nodes, assert_equivalent, batchnorms, evaluate, left, raised
+from tests.oracle import (
+    affine_nodes,
+    assert_equivalent,
+    batchnorms,
+    evaluate,
+    granted_biases,
+    left,
+    raised,
+)
 
 Array = NDArray[np.float64]
 
@@ -109,6 +117,20 @@ def test_bias_of_a_product_is_granted() -> None:
     net = Net("flat")
     y = net.op("Add", net.matmul(net.input(("N", 3)), 3, 4), net.weight(4))
     assert left(source, net.out(y).model()) == 1
+
+
+def test_add_of_one_reader_is_no_bias() -> None:
+    """x W + k beside a bare x W: a fold that gives the MatMul a bias of its own adds one Add."""
+
+    def shared(*, fold: bool) -> onnx.ModelProto:
+        net = Net("shared")
+        x = net.input(("N", 5, 3))
+        y = net.matmul(x if fold else net.bn(x, 5, shift=False), 3, 4)
+        y = net.op("Add", y, net.weight(5, 1)) if fold else y
+        return net.out(net.op("Mul", net.op("Add", y, net.weight(1)), y)).model()
+
+    assert granted_biases(shared(fold=False), shared(fold=True)) == 1
+    assert left(shared(fold=False), shared(fold=True)) == 0
 
 
 def test_override_that_is_ignored_is_seen() -> None:

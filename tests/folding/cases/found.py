@@ -64,9 +64,18 @@ def dead_branch(label: str) -> Case:
     return either(net.out(net.op("Tanh", net.bn(y, 8))))
 
 
+def bare_product_with_two_readers(label: str) -> Case:
+    """BN -> Einsum -> (Add(k), Mul): the Add is one reader's, so the Einsum has no bias yet."""
+    net = Net(label)
+    y = net.bn(net.input(("N", 2, 3)), 2)
+    y = net.op("Einsum", net.weight(2, 1), y, equation="bz,abc->azc")
+    return case(net.out(net.op("Mul", net.op("Add", net.weight(1), y), y)), affine=2)
+
+
 ROWS: list[Case] = [
     inverse_constants("found-inverse-constants"),
     dead_branch("found-dead-branch"),
+    bare_product_with_two_readers("found-bare-product-with-two-readers"),
     bias_goes_on("found-bias-goes-on", both=False),
     bias_goes_on("found-bias-goes-on-both", both=True),
     constant_with_two_readers("found-constant-with-two-readers"),
