@@ -25,6 +25,8 @@ def plain(model: onnx.ModelProto, _: np.random.Generator) -> onnx.ModelProto:
 def half(model: onnx.ModelProto, _: np.random.Generator) -> onnx.ModelProto:
     """All in float16, where its numbers hold what the constants say."""
     graph = model.graph
+    if any(n.op_type == "CumSum" for n in graph.node):  # defined for float32 and wider alone
+        return model
     wide = {i for n in graph.node if n.op_type == "Resize" for i in n.input[1:]}
     tensors = [t for t in graph.initializer if t.name not in wide]
     tensors += [a.t for n in graph.node for a in n.attribute if a.HasField("t")]
