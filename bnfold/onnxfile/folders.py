@@ -141,11 +141,13 @@ def _exchange(a: Path, b: Path) -> None:
 def _put_in_two_steps(fresh: Path, target: Path) -> None:
     """For file systems without an exchange (NFS): for a moment the old one is `.NAME.old`."""
     aside = target.with_name(f".{target.name}.old")
-    os.rename(target, aside)
+    shutil.rmtree(aside, ignore_errors=True)  # of a run killed here: the target stands again
     try:
+        os.rename(target, aside)
         os.rename(fresh, target)
     except BaseException:
-        os.rename(aside, target)
+        if not target.exists():
+            os.rename(aside, target)
         raise
     shutil.rmtree(aside, ignore_errors=True)
 

@@ -38,9 +38,7 @@ def write(
     target = Path(path)
     stale = _own_data_files(target)
     if external or not _write_one(model, target):
-        message, data = _write_data(model, target)
-        with replacing(target) as file:
-            file.write(message)
+        data = _write_pair(model, target)
         _drop(stale - {data})
         return (target, data) if data else (target,)
     _drop(stale)
@@ -79,13 +77,37 @@ def _write_one(model: onnx.ModelProto, target: Path) -> bool:
     return True
 
 
-def _write_data(model: onnx.ModelProto, target: Path) -> tuple[bytes, Path | None]:
-    """Write the data file; answers the message that names it, which is not yet written."""
+def _write_pair(model: onnx.ModelProto, target: Path) -> Path | None:
+    """Write the data file, then the model that names it; answers the data file, if one is made."""
+    data = _data_file(model, target)
+    message, filled = _referring(model, data.name)
+    stood = data.exists()
+    try:
+        if filled:
+            with replacing(data) as file:
+                for piece in _layout(model):
+                    file.write(piece)
+        with replacing(target) as file:
+            file.write(message)
+    except BaseException:
+        if not stood:
+            with suppress(OSError, DecodeError):  # in doubt it stays
+                _drop({data} - _named_by(target))
+        raise
+    return data if filled else None
+
+
+def _data_file(model: onnx.ModelProto, target: Path) -> Path:
+    """Named by its content, hence never written over with other bytes."""
     digest = hashlib.sha256()
     for piece in _layout(model):
         digest.update(piece)
     real = Path(os.path.realpath(target))
-    data = real.with_name(f"{real.stem}-{digest.hexdigest()[:12]}.data")
+    return real.with_name(f"{real.stem}-{digest.hexdigest()[:12]}.data")
+
+
+def _referring(model: onnx.ModelProto, location: str) -> tuple[bytes, bool]:
+    """The message whose larger tensors lie in `location`, and whether there is any."""
     offset = 0
 
     def name_place(source: onnx.TensorProto, shell: onnx.TensorProto) -> None:
@@ -95,19 +117,14 @@ def _write_data(model: onnx.ModelProto, target: Path) -> tuple[bytes, Path | Non
             shell.CopyFrom(source)
             return
         offset += -offset % _PAGE
-        _refer(source, shell, {"location": data.name, "offset": offset, "length": length})
+        _refer(source, shell, {"location": location, "offset": offset, "length": length})
         offset += length
 
     try:
         message = b"".join(pieces(outline(model, name_place)))
     except TooLarge as error:
         raise ModelError("without its weights the model is still larger than 2 GB") from error
-    if not offset:
-        return message, None
-    with replacing(data) as file:
-        for piece in _layout(model):
-            file.write(piece)
-    return message, data
+    return message, bool(offset)
 
 
 def _layout(model: onnx.ModelProto) -> Iterator[bytes]:
@@ -142,15 +159,19 @@ def _drop(files: Iterable[Path | None]) -> None:
 
 def _own_data_files(target: Path) -> set[Path]:
     """Data files in our naming that the model now at `target` names: its replacement ends them."""
-    real = Path(os.path.realpath(target))
-    pattern = re.compile(re.escape(real.stem) + r"-[0-9a-f]{12}\.data")
     try:
-        files = {name for name in os.listdir(real.parent) if pattern.fullmatch(name)}
-        if not files or not real.is_file():
-            return set()
-        old = onnx.ModelProto.FromString(real.read_bytes())
+        return _named_by(target)
     except (OSError, DecodeError):
         return set()
+
+
+def _named_by(target: Path) -> set[Path]:
+    real = Path(os.path.realpath(target))
+    pattern = re.compile(re.escape(real.stem) + r"-[0-9a-f]{12}\.data")
+    files = {name for name in os.listdir(real.parent) if pattern.fullmatch(name)}
+    if not files or not real.is_file():
+        return set()
+    old = onnx.ModelProto.FromString(real.read_bytes())
     named = {
         entry.value
         for tensor in tensors(old)
