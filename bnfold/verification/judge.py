@@ -76,7 +76,7 @@ class Asked(TypedDict, total=False):
 def verify(a: Model, b: Model, **asked: Unpack[Asked]) -> Verdict:
     """Is `b` the same function as `a`, up to rounding?
 
-    Both are a path, a file's bytes or a ModelProto; the keywords are those of `Asked`.
+    Both may be whatever `fold` takes; the keywords are those of `Asked`.
 
     Raises:
         UsageError: a missing file, sizes or a provider that cannot be.

@@ -7,14 +7,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 
 from bnfold import onnxfile
-from bnfold.errors import CheckFailed, ModelError
+from bnfold.errors import CheckFailed, ModelError, UsageError
+from bnfold.graph import surgeon
+from bnfold.onnxfile.validator import located
 from bnfold.show import show
 
-Model = str | os.PathLike[str] | bytes | onnx.ModelProto
+Model = str | os.PathLike[str] | bytes | onnx.ModelProto | Any
 Dim = int | str | None
 
 
@@ -40,28 +43,40 @@ class Subject:
 
 
 def subject(model: Model, label: str, folder: Path) -> Subject:
-    """A path, bytes or a message, made ready; what lay in memory is written into `folder`.
+    """A model by any door of `fold`, made ready; what lay in memory is written into `folder`.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, or it is of no known kind.
         ModelError: it is no sound ONNX model, or an input is no tensor.
     """
-    if isinstance(model, bytes):
-        proto = onnxfile.parse(model, label)
-        onnxfile.validate(proto, label)
-        digest = hashlib.sha256(model).hexdigest()
-    elif isinstance(model, onnx.ModelProto):
-        proto = onnx.ModelProto()
-        proto.CopyFrom(model)
-        onnxfile.validate(proto, label)
-        digest = onnxfile.sha256_of(model)
-    else:
+    if isinstance(model, str | os.PathLike):
         file = onnxfile.read(model)
         name = show(Path(model).name)
         return _subject(file.model, file.path.resolve(), name, file.sha256)
+    if isinstance(model, bytes | bytearray | memoryview):
+        data = bytes(model)
+        proto, digest = onnxfile.parse(data, label), hashlib.sha256(data).hexdigest()
+    else:
+        proto = _own(model, label)
+        digest = onnxfile.sha256_of(proto)
+    onnxfile.validate(proto, label)
     path = folder / f"{label}.onnx"
     onnxfile.write(proto, path)
     return _subject(proto, path, label, digest)
+
+
+def _own(source: Any, label: str) -> onnx.ModelProto:
+    """A message that is ours: a copy of the caller's, or what another library's graph becomes."""
+    with located(label):
+        given = source if isinstance(source, onnx.ModelProto) else surgeon.to_proto(source)
+    if given is None:
+        raise UsageError(
+            f"cannot verify a {type(source).__name__}",
+            hint="give a path, bytes, an onnx.ModelProto or an onnx_graphsurgeon.Graph",
+        )
+    proto = onnx.ModelProto()
+    proto.CopyFrom(given)
+    return proto
 
 
 def _subject(model: onnx.ModelProto, path: Path, label: str, sha256: str) -> Subject:
