@@ -42,6 +42,8 @@ def replacing_folder(path: str | os.PathLike[str], *, mark: str) -> Iterator[Pat
     where = show(os.fspath(path), 300)
     try:
         target = Path(os.path.realpath(path))
+        if (_aside(target) / mark).exists():  # ours, of a run killed between two renames
+            _put_back(target)
         old = _checked(target, mark, where)
         yield from _through_temporary(target, old)
     except OSError as error:
@@ -140,16 +142,24 @@ def _exchange(a: Path, b: Path) -> None:
 
 def _put_in_two_steps(fresh: Path, target: Path) -> None:
     """For file systems without an exchange (NFS): for a moment the old one is `.NAME.old`."""
-    aside = target.with_name(f".{target.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)  # of a run killed here: the target stands again
+    aside = _aside(target)
+    shutil.rmtree(aside, ignore_errors=True)  # of a run killed behind the second rename
     try:
         os.rename(target, aside)
         os.rename(fresh, target)
-    except BaseException:
-        if not target.exists():
-            os.rename(aside, target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        _put_back(target)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def _put_back(target: Path) -> None:
+    """The old folder under its own name again, where the second rename never came."""
+    if not target.exists() and _aside(target).exists():
+        os.rename(_aside(target), target)
 
 
 def _sync(folder: Path) -> None:

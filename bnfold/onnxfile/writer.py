@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import onnx
@@ -36,13 +36,10 @@ def write(
         UsageError: `path` is a folder.
     """
     target = Path(path)
-    stale = _own_data_files(target)
-    if external or not _write_one(model, target):
-        data = _write_pair(model, target)
-        _drop(stale - {data})
-        return (target, data) if data else (target,)
-    _drop(stale)
-    return (target,)
+    with _ending_old_data(target) as kept:
+        if (external or not _write_one(model, target)) and (data := _write_pair(model, target)):
+            kept.add(data)
+    return (target, *kept)
 
 
 def copy(source: ModelFile, path: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -56,13 +53,11 @@ def copy(source: ModelFile, path: str | os.PathLike[str]) -> tuple[Path, ...]:
         return ()
     if source.external:
         return write(source.model, path, external=True)
-    stale = _own_data_files(Path(path))
     data = source.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise DataError("the file changed while it was in use", where=show(source.path, 300))
-    with replacing(path) as file:
+    with _ending_old_data(Path(path)), replacing(path) as file:
         file.write(data)
-    _drop(stale)
     return (Path(path),)
 
 
@@ -155,6 +150,23 @@ def _drop(files: Iterable[Path | None]) -> None:
         if file:
             with suppress(OSError):
                 file.unlink()
+
+
+@contextmanager
+def _ending_old_data(target: Path) -> Iterator[set[Path]]:
+    """Data files that only the replaced model named go with it, also where a signal ends us.
+
+    Yields the set of those that the new model names.
+    """
+    stale = _own_data_files(target)
+    kept: set[Path] = set()
+    try:
+        yield kept
+    except BaseException:  # which model stands there now, the old or the new?
+        with suppress(OSError, DecodeError):  # in doubt they stay
+            _drop(stale - _named_by(target))
+        raise
+    _drop(stale - kept)
 
 
 def _own_data_files(target: Path) -> set[Path]:
