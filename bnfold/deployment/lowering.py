@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 from bnfold.deployment.targets import Target
 from bnfold.errors import CheckFailed
+from bnfold.graph.readers import every_node
 from bnfold.onnxfile.outline import dense_tensors
 from bnfold.show import show
 
@@ -91,7 +92,7 @@ def refusal(to: Target, newer: tuple[Newer, ...], why: str) -> CheckFailed:
 
 
 def _newer(model: onnx.ModelProto, opset: int, limit: int) -> Iterator[Newer]:
-    for node in _nodes(model):
+    for node in every_node(model):
         if node.domain not in _STANDARD:
             continue
         try:
@@ -100,15 +101,6 @@ def _newer(model: onnx.ModelProto, opset: int, limit: int) -> Iterator[Newer]:
             continue
         if since > limit:
             yield Newer(node.op_type, node.name or (node.output[0] if node.output else ""), since)
-
-
-def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    stack: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
-    while stack:
-        for node in stack.pop().node:
-            yield node
-            for attribute in node.attribute:
-                stack += [attribute.g] if attribute.HasField("g") else attribute.graphs
 
 
 def _stamp(model: onnx.ModelProto, opset: int) -> None:

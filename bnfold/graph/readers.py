@@ -18,6 +18,15 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
             yield from ((f"{attribute.name}[{i}]", g) for i, g in enumerate(attribute.graphs))
 
 
+def every_node(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of the graph, of all bodies within it, and of the local functions."""
+    stack: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    while stack:
+        for node in stack.pop().node:
+            yield node
+            stack += [body for _, body in subgraphs(node)]
+
+
 def captured_names(node: onnx.NodeProto) -> set[str]:
     """Names that a node's bodies read, or give out, but do not define themselves."""
     names: set[str] = set()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import onnx
 
+from bnfold.graph.readers import every_node
 from bnfold.latency import sessions
-from bnfold.latency.subjects import nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +36,5 @@ def optimised(path: str, how: sessions.Setting) -> Optimised | None:
             graph = onnx.load(saved, load_external_data=False)
         except Exception:  # a courtesy: past 2 GB, or with compiled nodes, it cannot be saved
             return None
-    kinds = [node.op_type for node in nodes(graph)]
+    kinds = [node.op_type for node in every_node(graph)]
     return Optimised(looked.optimization, len(kinds), kinds.count("BatchNormalization"))

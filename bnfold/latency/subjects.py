@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -12,6 +12,7 @@ import onnx
 
 from bnfold import onnxfile
 from bnfold.errors import UsageError
+from bnfold.graph.readers import every_node
 from bnfold.latency import inputs
 from bnfold.latency.runtime import BN_FUSIONS
 
@@ -83,14 +84,4 @@ def _subject(file: onnxfile.ModelFile, label: str) -> Subject:
 
 def count_operator(model: onnx.ModelProto, op_type: str) -> int:
     """Nodes of that type in all scopes, local functions included."""
-    return sum(node.op_type == op_type for node in nodes(model))
-
-
-def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Every node of the graph, its subgraphs and the local functions' bodies."""
-    stack: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
-    while stack:
-        for node in stack.pop().node:
-            yield node
-            for attribute in node.attribute:
-                stack += [attribute.g] if attribute.HasField("g") else attribute.graphs
+    return sum(node.op_type == op_type for node in every_node(model))
