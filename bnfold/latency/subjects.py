@@ -76,7 +76,7 @@ def _subject(file: onnxfile.ModelFile, label: str) -> Subject:
         label=label,
         path=file.path,
         sha256=file.sha256,
-        file_bytes=sum(p.stat().st_size for p in {file.path, *file.data_files}),
+        file_bytes=file.size,
         batchnorms=count_operator(file.model, "BatchNormalization"),
         inputs=inputs.signature(file.model),
     )

@@ -33,6 +33,11 @@ class ModelFile:
         """True where weights lay in other files; in `model` they are in memory."""
         return bool(self.data_files)
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk, the files of external data with it."""
+        return sum(path.stat().st_size for path in {self.path, *self.data_files})
+
 
 def read(path: str | os.PathLike[str]) -> ModelFile:
     """The model at `path`, checked, its external data in memory.

@@ -76,6 +76,7 @@ class Runtime:
             "verb": "load",
             "key": key,
             "path": str(subject.path),
+            "size": subject.size,
             "level": level,
             "provider": self.provider,
             "threads": self._threads,
@@ -160,7 +161,7 @@ class Runtime:
             on_cpu = self.provider == PROVIDERS["cpu"]
             self._child = child.spawn(
                 "bnfold.verification.worker",
-                memory=child.room_for(subject.path.stat().st_size) if on_cpu else None,
+                memory=child.room_for(subject.size) if on_cpu else None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

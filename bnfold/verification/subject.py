@@ -40,6 +40,8 @@ class Subject:
     sha256: str
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    size: int
+    """Bytes on disk, the files of external data with it."""
 
 
 def subject(model: Model, label: str, folder: Path) -> Subject:
@@ -52,7 +54,7 @@ def subject(model: Model, label: str, folder: Path) -> Subject:
     if isinstance(model, str | os.PathLike):
         file = onnxfile.read(model)
         name = show(Path(model).name)
-        return _subject(file.model, file.path.resolve(), name, file.sha256)
+        return _subject(file.model, file.path.resolve(), name, file.sha256, file.size)
     if isinstance(model, bytes | bytearray | memoryview):
         data = bytes(model)
         proto, digest = onnxfile.parse(data, label), hashlib.sha256(data).hexdigest()
@@ -61,8 +63,8 @@ def subject(model: Model, label: str, folder: Path) -> Subject:
         digest = onnxfile.sha256_of(proto)
     onnxfile.validate(proto, label)
     path = folder / f"{label}.onnx"
-    onnxfile.write(proto, path)
-    return _subject(proto, path, label, digest)
+    size = sum(file.stat().st_size for file in onnxfile.write(proto, path))
+    return _subject(proto, path, label, digest, size)
 
 
 def _own(source: Any, label: str) -> onnx.ModelProto:
@@ -79,13 +81,13 @@ def _own(source: Any, label: str) -> onnx.ModelProto:
     return proto
 
 
-def _subject(model: onnx.ModelProto, path: Path, label: str, sha256: str) -> Subject:
+def _subject(model: onnx.ModelProto, path: Path, label: str, sha256: str, size: int) -> Subject:
     graph = model.graph
     given = {tensor.name for tensor in graph.initializer}
     given |= {tensor.values.name for tensor in graph.sparse_initializer}
     inputs = tuple(_port(value, label) for value in graph.input if value.name not in given)
     outputs = tuple(_port(value, label) for value in graph.output)
-    return Subject(model, path, label, sha256, inputs, outputs)
+    return Subject(model, path, label, sha256, inputs, outputs, size)
 
 
 def _port(value: onnx.ValueInfoProto, label: str) -> Port:

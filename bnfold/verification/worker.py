@@ -16,30 +16,53 @@ from typing import IO, Any
 
 from bnfold.verification import frames
 
+_CPU = "CPUExecutionProvider"
+_TOGETHER = 1 << 30  # bytes of model files whose sessions are open at once
 _ONLY = "onnxruntime.capi.onnxruntime_pybind11_state"
 _LEVELS = {"none": "ORT_DISABLE_ALL", "all": "ORT_ENABLE_ALL", "tf32": "ORT_DISABLE_ALL"}
 
 
 class _Sessions:
-    """Sessions by key. Profiles are made where nodes' providers must be read back."""
+    """Sessions by key. Profiles are made where nodes' providers must be read back.
+
+    On a CPU those of large models take turns: what was used longest ago is closed, and opened
+    again when it is asked for.
+    """
 
     def __init__(self) -> None:
         self.made: dict[str, Any] = {}
+        self.asked: dict[str, Mapping[str, Any]] = {}
 
     def load(self, asked: Mapping[str, Any], _: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Open a session."""
+        self._make_room(asked["size"])
+        reply = self._opened(asked)
+        if asked["key"] in self.made:
+            self.asked[asked["key"]] = asked
+        return reply, {}
+
+    def _make_room(self, size: int) -> None:
+        """Close sessions, oldest first, until one more of `size` bytes fits beside the rest."""
+        for key in list(self.made):
+            held = sum(self.asked[other]["size"] for other in self.made)
+            if held + size <= _TOGETHER or self.asked[key]["provider"] != _CPU:
+                return
+            del self.made[key]
+
+    def _opened(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         import onnxruntime as ort
 
         available = ort.get_available_providers()
         provider = asked["provider"]
         if provider not in available:
-            return {"failed": "provider", "message": f"available: {', '.join(available)}"}, {}
+            return {"failed": "provider", "message": f"available: {', '.join(available)}"}
         options = ort.SessionOptions()
         options.graph_optimization_level = getattr(
             ort.GraphOptimizationLevel, _LEVELS[asked["level"]]
         )
         options.log_severity_level = 4
         options.intra_op_num_threads = asked["threads"]
-        on_cpu = provider == "CPUExecutionProvider"
+        on_cpu = provider == _CPU
         if not on_cpu:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(tempfile.gettempdir()) / f"bnfold{os.getpid()}")
@@ -52,17 +75,23 @@ class _Sessions:
             self.made[asked["key"]] = session
         elif not on_cpu:  # a silent fall-back leaves its profile behind
             Path(session.end_profiling()).unlink()
-        return {"provider": got, "version": ort.__version__}, {}
+        return {"provider": got, "version": ort.__version__}
 
     def run(self, asked: Mapping[str, Any], feeds: Mapping[str, Any]) -> tuple[Any, Any]:
-        session = self.made[asked["key"]]
+        """The outputs; the session becomes the one that was used last."""
+        key = asked["key"]
+        if key not in self.made:
+            self._make_room(self.asked[key]["size"])
+            self._opened(self.asked[key])
+        session = self.made[key] = self.made.pop(key)
         names = [output.name for output in session.get_outputs()]
         return {}, dict(zip(names, session.run(None, dict(feeds)), strict=True))
 
     def drop(self, asked: Mapping[str, Any], _: Mapping[str, Any]) -> tuple[Any, Any]:
         """Close a session; say how many nodes ran on which provider where that was recorded."""
+        del self.asked[asked["key"]]
         session = self.made.pop(asked["key"], None)
-        if session is None or session.get_providers()[0] == "CPUExecutionProvider":
+        if session is None or session.get_providers()[0] == _CPU:
             return {"nodes": {}}, {}
         profile = Path(session.end_profiling())
         events = json.loads(profile.read_text())
@@ -76,7 +105,7 @@ class _Sessions:
 
 
 def _behind(provider: str) -> list[str]:
-    return [] if provider == "CPUExecutionProvider" else ["CPUExecutionProvider"]
+    return [] if provider == _CPU else [_CPU]
 
 
 def _answer(
