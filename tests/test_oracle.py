@@ -15,6 +15,7 @@ from tests.oracle import (
     assert_equivalent,
     batchnorms,
     evaluate,
+    feeds_for,
     granted_biases,
     left,
     raised,
@@ -79,6 +80,30 @@ def test_planted_fault_is_seen(fault: str) -> None:
     model, p = parts("Conv")
     with pytest.raises(AssertionError, match="off by"):
         assert_equivalent(model, written("Conv", *FAULTS[fault](p)))
+
+
+def test_integers_are_free_at_a_tie_alone() -> None:
+    """Channels 0 and 1 tie up to rounding, 2 and 3 are far apart: their order must stay."""
+    gamma = np.array([0.7, 1.3, 0.5, 0.4], np.float32)
+    scale = gamma / np.sqrt(1 + np.float64(np.float32(1e-5)))
+    w = np.array([0.3, 0.3 * scale[0] / scale[1], 1, 1]).astype(np.float32)
+
+    def ranked(weights: Array, *norms: NDArray[np.float32]) -> onnx.ModelProto:
+        net = Net("ranked")
+        y = net.op("Conv", net.input(("N", 1, 4, 4)), net.init(weights.reshape(4, 1, 1, 1)))
+        for row in norms:
+            zero, one = net.init(np.zeros(4)), net.init(np.ones(4))
+            y = net.op("BatchNormalization", y, net.init(row), zero, zero, one)
+        net.nodes.append(node("TopK", [y, net.ints(4)], ["values", "order"], axis=1))
+        return net.out(value("order", ("N", 4, 4, 4), onnx.TensorProto.INT64)).model()
+
+    source, right = ranked(w.astype(np.float64), gamma), ranked(w * scale)
+    feeds = feeds_for(source)
+    orders = [evaluate(raised(m), feeds)["order"] for m in (source, right)]
+    assert (orders[0] != orders[1]).any(), "the fold must turn the tie"
+    assert_equivalent(source, right)
+    with pytest.raises(AssertionError, match="integers differ"):
+        assert_equivalent(source, ranked((w * scale)[[0, 1, 3, 2]]))
 
 
 def test_grouped_transposed_axis_is_seen() -> None:
