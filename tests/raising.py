@@ -79,12 +79,12 @@ def _captures(node: NodeProto) -> set[str]:
 def _sort(graph: GraphProto) -> None:
     """Into topological order, stable; the checker wants it, real files do not keep to it."""
     made = {o for n in graph.node for o in n.output if o}
-    waiting, order, done = list(graph.node), [], set()
+    waiting = [(n, _captures(n) & made) for n in graph.node]
+    order, done = [], set()
     while waiting:
-        ready = [n for n in waiting if not (_captures(n) & made) - done]
-        assert ready, "the graph has a cycle"
-        first = ready[0]
-        waiting.remove(first)
+        ready = next((k for k, (_, reads) in enumerate(waiting) if reads <= done), None)
+        assert ready is not None, "the graph has a cycle"
+        first, _ = waiting.pop(ready)
         order.append(first)
         done.update(first.output)
     copies = [NodeProto.FromString(n.SerializeToString()) for n in order]
