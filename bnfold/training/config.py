@@ -43,8 +43,12 @@ class TrainConfig:
     freeze_bn: bool = False  # statistics, gamma and beta stay as they are
     shift: int = 0  # augmentation: each image moved by up to so many pixels
     flip: bool = False  # augmentation: each image mirrored or not
-    crop: Literal["random", "centre"] = "random"  # of image folders, in training
-    size: int = 224  # of images from image folders
+    # of all images, of tar shards through a buffer, or of whole shards; auto: the first, and the
+    # second for several shards
+    shuffle: Literal["auto", "all", "within-shard", "shards"] = "auto"
+    shuffle_buffer: int = 10_000  # images that within-shard draws from
+    crop: Literal["random", "centre"] = "random"  # of image folders and shards, in training
+    size: int = 224  # of images from image folders and shards
     binarize: bool = False  # pixels thresholded at one half (paper, 4.1)
     # of products and sums in convolutions and matrices; BatchNorm's parameters stay in float32
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
@@ -170,6 +174,7 @@ def validated(config: TrainConfig) -> TrainConfig:
             config.calibration_batches, config.log_every, config.save_every, config.keep,
             config.timeout,
         ) > 0,
+        "shuffle_buffer must be positive": config.shuffle_buffer > 0,
     }  # fmt: skip
     for key, kind in _TYPES.items():
         if get_origin(kind) is Literal:

@@ -31,6 +31,10 @@ class Images(Protocol):
     def crops(self) -> bool:
         """Does it cut images by the seeds?"""
 
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """How many images lie in each shard, in their order; (N,) where there are no shards."""
+
     def __len__(self) -> int: ...
 
     def take(self, chosen: Tensor, seeds: Seeds = None) -> tuple[Tensor, Tensor]:
@@ -63,6 +67,11 @@ class Split:
     def crops(self) -> bool:
         """No: `shift` and `flip` work on the device."""
         return False
+
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """(N,)."""
+        return (len(self),)
 
     def take(self, chosen: Tensor, seeds: Seeds = None) -> tuple[Tensor, Tensor]:
         """Images and labels of these indices; crops are made on the device, not here."""

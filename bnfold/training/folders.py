@@ -56,6 +56,11 @@ class FolderSplit:
         """Yes: where there are seeds."""
         return True
 
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """(N,)."""
+        return (len(self),)
+
     def take(self, chosen: Tensor, seeds: Seeds = None) -> tuple[Tensor, Tensor]:
         """Decoded images and their labels.
 

@@ -17,6 +17,7 @@ from bnfold.errors import DataError, UsageError
 from bnfold.training.augment import Part, flipped, shifted
 from bnfold.training.config import TrainConfig
 from bnfold.training.dataset import Dataset
+from bnfold.training.order import epoch_order
 from bnfold.training.ranks import ALONE, Ranks
 from bnfold.training.seeds import Purpose, number, stream
 
@@ -83,8 +84,7 @@ class Training:
         """The indices of a step's images, and a seed for the crop of each."""
         epoch, index = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
-            generator = stream(self.config.seed, Purpose.ORDER, epoch)
-            order = torch.randperm(len(self.data.train), generator=generator)
+            order = epoch_order(self.config, self.data.train.shards, epoch)
             self._order = (epoch, order.to(self.device))
         chosen = self._order[1][index * self.config.batch : (index + 1) * self.config.batch]
         part = self._part()
