@@ -122,8 +122,13 @@ def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
 
 
 def _settled(state: _State, waiting: list[Spot]) -> list[Spot]:
-    """Fold until nothing moves any more; return the spots that stay."""
+    """Fold until nothing moves any more; return the spots that stay.
+
+    BatchNorms first: the bias in front of one is where its shift may have to go, and a bias that
+    has moved into it is gone.
+    """
     progress = True
+    waiting = sorted(waiting, key=lambda spot: spot.kind != "batchnorm")
     while progress and waiting:
         left = [spot for spot in waiting if not _taken_out(state, spot)]
         progress = len(left) < len(waiting)
@@ -272,8 +277,8 @@ def _carry_out(state: _State, spot: Spot, move: Move) -> None:
 def _record(spot: Spot, move: Move) -> Fold:
     changed = [step for plan in move.plans for step in plan.steps]
     steps = [step.node for step in changed]
-    merged = bool(steps) and all(_is_map(node) for node in steps)
-    outcome: Outcome = "merged" if merged and move.outcome in ("pulled", "pushed") else move.outcome
+    merged = bool(steps) and all(_is_map(node) for node in steps) and move.outcome != "rebased"
+    outcome: Outcome = "merged" if merged else move.outcome
     if any(step.becomes in ("Max", "Min") and step.node.op_type == "Relu" for step in changed):
         outcome = "rectified"
     through = tuple(n.name for plan in move.plans for n in plan.crossed)

@@ -107,7 +107,10 @@ def effective_pads(node: Facts, axis: int, size: int, dilation: int) -> tuple[in
     begin, end = (pads[axis], pads[axis + rank]) if pads else (0, 0)
     if isinstance(extent, int) and end > 0:  # the last stride may stop before the padding
         steps = (extent + begin + end - reach) // stride
-        end = max(0, steps * stride + reach - begin - extent)
+        if node.attributes.get("ceil_mode", 0):  # a pool takes one more, unless it starts in there
+            steps = -(-(extent + begin + end - reach) // stride)
+            steps -= steps * stride >= extent + begin
+        end = min(end, max(0, steps * stride + reach - begin - extent))
     return max(0, begin), max(0, end)
 
 

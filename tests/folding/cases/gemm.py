@@ -74,6 +74,16 @@ def _two_dynamic(label: str, *codes: str, **norm: object) -> Case:
     return case(net.out(y), *codes) if codes else either(net.out(y), exact=True)
 
 
+def _graph_convolution(label: str, *shape: int | str) -> Case:
+    """adj (x W) + b -> BatchNorm: s goes into W past adj, t into b, which must not go first."""
+    net = Net(label)
+    nodes = shape[-2]
+    x, adjacency = net.input(shape), net.input((*shape[:-2], nodes, nodes), "adj")
+    x = net.op("Add", net.op("MatMul", adjacency, net.matmul(x, 3, 4)), net.weight(4))
+    x = net.op("Transpose", x, perm=[0, 2, 1]) if len(shape) == 3 else x
+    return case(net.out(net.op("Relu", net.bn(x, 4))))
+
+
 MISMATCH = ("axis-mismatch",)
 ROWS: list[Case] = [
     *(_gemm_c(f"Gemm-C-{k}", s) for k, s in C_SHAPES.items()),
@@ -125,6 +135,8 @@ ROWS: list[Case] = [
     _product("MatMul-4-batch-axis-left", ("N", 4, 3, 5), (4, 6, 3), side="left"),
     # the constant would have to grow from extent 1 to extent C
     _product("MatMul-4-batch-axis-1-STAYS", ("N", 4, 5, 3), (1, 3, 6), *ANY),
+    _graph_convolution("MatMul-graph-convolution", 6, 3),
+    _graph_convolution("MatMul-graph-convolution-batched", "N", 6, 3),
     _two_dynamic("MatMul-dynamic-no-shift", shift=False),
     _two_dynamic(
         "MatMul-dynamic-STAYS", "nonlinear-neighbours", "axis-mismatch", "operator-unknown"

@@ -94,6 +94,25 @@ ROWS: list[Case] = [
         "AveragePool-include-ceil",
         op("AveragePool", **K3, count_include_pad=1, ceil_mode=1, strides=[2, 2]),
     ),
+    pulled(
+        "AveragePool-include-ceil-pads-unread",
+        op(
+            "AveragePool", **K2, count_include_pad=1, ceil_mode=1, strides=[2, 2], pads=[0, 0, 1, 1]
+        ),
+    ),
+    # one window more than without ceil_mode: it reaches the padding, which counts
+    *(
+        pulled(
+            f"AveragePool-include-ceil-{name}",
+            op("AveragePool", **K3, count_include_pad=1, ceil_mode=1, strides=[2, 2], pads=pads),
+            *codes,
+            shape=("N", 3, 7, 7),
+        )
+        for name, pads, codes in (
+            ("pads-STAYS", [0, 0, 1, 1], SHIFT),
+            ("no-pads", [0, 0, 0, 0], ()),
+        )
+    ),
     pulled("AveragePool-ceil", op("AveragePool", **K3, ceil_mode=1, strides=[2, 2])),
     pulled("AveragePool-dilated", op("AveragePool", **K2, dilations=[2, 2]), opset=19),
     # dilation 7 over an extent of 6: a window can lie wholly in the padding
