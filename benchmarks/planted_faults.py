@@ -1,7 +1,8 @@
 """Faults planted into folds of real networks: is each accused, and no correct fold?
 
-Prints a Markdown table; every case is a line of `--out FILE.jsonl`, and a second run goes on
-behind the last one. `--tenth` takes every tenth case.
+Prints Markdown: a table, and the departures of correct folds and of faults drawn. Every case is a
+line of `--out FILE.jsonl`, and a second run goes on behind the last one. `--tenth` takes every
+tenth case; without models nothing is run.
 
     python benchmarks/planted_faults.py --out faults.jsonl MODEL.onnx ...
 """
@@ -9,275 +10,119 @@ behind the last one. `--tenth` takes every tenth case.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
-import bnfold
-from bnfold.errors import BnfoldError
-from bnfold.verification import bisect, verify
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-Array = np.ndarray
+import bnfold  # noqa: E402
+from benchmarks.faults import (  # noqa: E402
+    FAULTS,
+    Planted,
+    border_shift_lost,
+    branches_swapped,
+    ill,
+    sites,
+    with_constants,
+)
+from benchmarks.open_sizes import open_sizes  # noqa: E402
+from bnfold.errors import BnfoldError  # noqa: E402
+from bnfold.verification import bisect, verify  # noqa: E402
+from bnfold.verification.cases import generated  # noqa: E402
+from bnfold.verification.gates import Float64Gate  # noqa: E402
+from bnfold.verification.judge import subjects  # noqa: E402
+from bnfold.verification.measures import UNIT  # noqa: E402
+from bnfold.verification.truth import Truth, watched  # noqa: E402
+
 LEAST = 20.0  # a fault that moves no output this many times as far as rounding does need not show
+BORDER, BRANCHES = "shift lost at the border", "Concat branches swapped"
+Row = dict[str, Any]
+Judge = Callable[[], Row]
 
 
 @dataclass(frozen=True)
-class Site:
-    """A Conv in front of a BatchNorm, and the Conv that it became."""
+class Pair:
+    """A network, its correct fold, and the sizes of its open inputs."""
 
-    folded: int
-    output: str
-    w: Array
-    b: Array
-    gamma: Array
-    beta: Array
-    mean: Array
-    var: Array
-    eps: float
-    group: int
-
-    @property
-    def s(self) -> Array:
-        """Gamma / sqrt(var + eps)."""
-        return self.gamma / np.sqrt(self.var + self.eps)
-
-    def fold(self, s: Array, beta: Array | None = None, mean: Array | None = None) -> list[Array]:
-        """W' and b' with another scale, beta or mean."""
-        beta = self.beta if beta is None else beta
-        mean = self.mean if mean is None else mean
-        return [_rows(s, self.w) * self.w, (self.b - mean) * s + beta]
+    original: onnx.ModelProto
+    folded: onnx.ModelProto
+    shapes: dict[str, tuple[int, ...]]
 
 
-def _rows(s: Array, w: Array) -> Array:
-    return s.reshape(-1, *[1] * (w.ndim - 1))
-
-
-def _one(values: Array, rng: np.random.Generator, change: Callable[[float], float]) -> Array:
-    out = values.copy()
-    spot = rng.integers(out.size)
-    out.reshape(-1)[spot] = change(float(out.reshape(-1)[spot]))
-    return out
-
-
-def _swapped(values: Array) -> Array:
-    out = values.copy()
-    out[[0, 1]] = out[[1, 0]]
-    return out
-
-
-Fault = Callable[[Site, np.random.Generator], "list[Array] | None"]
-
-
-def _inputs_scaled(site: Site, _: np.random.Generator) -> list[Array] | None:
-    inner = site.w.shape[1]
-    if inner < 2 or inner > site.s.size:
-        return None
-    s = site.s[:inner].reshape(1, -1, *[1] * (site.w.ndim - 2))
-    return [s * site.w, site.fold(site.s)[1]]
-
-
-def _groups(site: Site, _: np.random.Generator) -> list[Array] | None:
-    w, b = site.fold(site.s)
-    return None if site.group < 2 else [np.roll(w, w.shape[0] // site.group, axis=0), b]
-
-
-def _flipped(site: Site, _: np.random.Generator) -> list[Array] | None:
-    w, b = site.fold(site.s)
-    return None if w.shape[-1] < 2 else [w[..., ::-1].copy(), b]
-
-
-def _turned(site: Site, _: np.random.Generator) -> list[Array] | None:
-    w, b = site.fold(site.s)
-    return None if w.ndim < 4 or w.shape[-1] < 2 else [w.swapaxes(-1, -2).copy(), b]
-
-
-def _weight(factor: float) -> Fault:
-    return lambda site, rng: [
-        _one(site.fold(site.s)[0], rng, lambda v: v * (1 + factor)),
-        site.fold(site.s)[1],
-    ]
-
-
-def _rounded(kind: str) -> Fault:
-    def fault(site: Site, _: np.random.Generator) -> list[Array]:
-        import ml_dtypes
-
-        dtype = np.float16 if kind == "float16" else ml_dtypes.bfloat16
-        return [x.astype(dtype).astype(np.float64) for x in site.fold(site.s)]
-
-    return fault
-
-
-FAULTS: dict[str, Fault] = {
-    "one bias off by a tenth": lambda f, r: [
-        f.fold(f.s)[0], _one(f.fold(f.s)[1], r, lambda v: v + 0.1)],
-    "one bias zero": lambda f, r: [f.fold(f.s)[0], _one(f.fold(f.s)[1], r, lambda v: 0.0)],
-    "one weight off by 1e-4": _weight(1e-4),
-    "one weight off by 1e-2": _weight(1e-2),
-    "one weight of the wrong sign": _weight(-2.0),
-    "all weights off by 1e-4": lambda f, r: [f.fold(f.s)[0] * (1 + 1e-4), f.fold(f.s)[1]],
-    "eps 1e-3 for the model's": lambda f, r: f.fold(f.gamma / np.sqrt(f.var + 1e-3)),
-    "eps forgotten": lambda f, r: f.fold(f.gamma / np.sqrt(np.maximum(f.var, 1e-30))),
-    "sqrt forgotten": lambda f, r: f.fold(f.gamma / (f.var + f.eps)),
-    "gamma of the wrong channel": lambda f, r: f.fold(
-        np.roll(f.gamma, 1) / np.sqrt(f.var + f.eps)),
-    "variance of the wrong channel": lambda f, r: f.fold(
-        f.gamma / np.sqrt(np.roll(f.var, 1) + f.eps)),
-    "mean of the wrong channel": lambda f, r: f.fold(f.s, mean=np.roll(f.mean, 1)),
-    "beta lost": lambda f, r: f.fold(f.s, beta=np.zeros_like(f.beta)),
-    "beta of the wrong sign": lambda f, r: f.fold(f.s, beta=-f.beta),
-    "one channel's beta lost": lambda f, r: f.fold(f.s, beta=_one(f.beta, r, lambda v: 0.0)),
-    "mean lost": lambda f, r: f.fold(f.s, mean=np.zeros_like(f.mean)),
-    "mean not scaled": lambda f, r: [f.fold(f.s)[0], f.b * f.s - f.mean + f.beta],
-    "bias not scaled": lambda f, r: [f.fold(f.s)[0], f.b - f.mean * f.s + f.beta],
-    "scaled twice": lambda f, r: [_rows(f.s, f.w) * f.fold(f.s)[0], f.fold(f.s)[1]],
-    "scaled along the inputs": _inputs_scaled,
-    "two channels swapped": lambda f, r: [_swapped(x) for x in f.fold(f.s)],
-    "the wrong group": _groups,
-    "kernel mirrored": _flipped,
-    "kernel transposed": _turned,
-    "rounded to float16": _rounded("float16"),
-    "rounded to bfloat16": _rounded("bfloat16"),
-    "saturated at float16's end": lambda f, r: [
-        np.clip(x, -np.quantile(np.abs(x), 0.99), np.quantile(np.abs(x), 0.99))
-        for x in f.fold(f.s)],
-}  # fmt: skip
-
-
-def constants(model: onnx.ModelProto) -> dict[str, Array]:
-    """Initializers and Constant nodes of the main graph, in float64 where they are floats."""
-    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    return {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in found.items()}
-
-
-def attribute(node: onnx.NodeProto, name: str, default: float) -> float:
-    """An attribute's value."""
-    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
-
-
-def sites(original: onnx.ModelProto, folded: onnx.ModelProto) -> Iterator[Site]:
-    """Conv-BatchNorm pairs whose Conv has taken the BatchNorm's output name, and nothing more."""
-    known, after = constants(original), constants(folded)
-    makers = {n.output[0]: n for n in original.graph.node}
-    places = {n.output[0]: k for k, n in enumerate(folded.graph.node)}
-    for norm in original.graph.node:
-        conv = makers.get(norm.input[0]) if norm.op_type == "BatchNormalization" else None
-        place = places.get(norm.output[0])
-        if conv is None or conv.op_type != "Conv" or place is None:
-            continue
-        now = folded.graph.node[place]
-        names = [*norm.input[1:], *conv.input[1:]]
-        if now.op_type != "Conv" or len(now.input) < 3 or not all(n in known for n in names):
-            continue
-        w = known[conv.input[1]]
-        b = known[conv.input[2]] if len(conv.input) > 2 else np.zeros(w.shape[0])
-        rest = [known[name] for name in norm.input[1:5]]
-        eps, group = attribute(norm, "epsilon", 1e-5), int(attribute(conv, "group", 1))
-        site = Site(place, norm.output[0], w, b, *rest, eps, group)
-        if all(
-            name in after and np.allclose(after[name], right, rtol=1e-5, atol=1e-6)
-            for name, right in zip(now.input[1:3], site.fold(site.s), strict=True)
-        ):
-            yield site
-
-
-def ill(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Means and biases moved by 300 sigma: the same function, cancelling at every BatchNorm."""
-    out = onnx.ModelProto()
-    out.CopyFrom(model)
-    known = constants(out)
-    makers = {n.output[0]: n for n in out.graph.node}
-    rng = np.random.default_rng(0)
-    for k, norm in enumerate(list(out.graph.node)):
-        conv = makers.get(norm.input[0]) if norm.op_type == "BatchNormalization" else None
-        names = [] if conv is None else [*norm.input[3:5], *conv.input[1:]]
-        if conv is None or conv.op_type != "Conv":
-            continue
-        if sum(norm.input[0] in n.input for n in out.graph.node) > 1:
-            continue
-        if not all(name in known for name in names):
-            continue
-        mean, var = known[norm.input[3]], known[norm.input[4]]
-        bias = known[conv.input[2]] if len(conv.input) > 2 else np.zeros(mean.size)
-        shift = 300 * np.sqrt(var) * rng.choice([-1, 1], mean.size)
-        for values, node, slot in ((mean, norm, 3), (bias, conv, 2)):
-            name = f"ill.{k}.{slot}"
-            moved = (values + shift).astype(np.float32)
-            out.graph.initializer.append(numpy_helper.from_array(moved, name))
-            if slot < len(node.input):
-                node.input[slot] = name
-            else:
-                node.input.append(name)
-    return out
-
-
-def planted(folded: onnx.ModelProto, site: Site, values: list[Array]) -> onnx.ModelProto:
-    """The fold with other constants at the site; its record is taken away, as another tool's."""
-    out = onnx.ModelProto()
-    out.CopyFrom(folded)
-    del out.metadata_props[:]
-    for slot, value in enumerate(values, start=1):
-        name = f"planted.{slot}"
-        tensor = numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
-        out.graph.initializer.append(tensor)
-        out.graph.node[site.folded].input[slot] = name
-    return out
-
-
-def cases(path: Path) -> Iterator[tuple[str, str, Callable[[], dict[str, object]]]]:
-    """(condition, fault, how to judge it) of one model."""
+def cases(path: Path) -> Iterator[tuple[str, str, Judge]]:
+    """(condition, fault, how to judge it) of one model; the correct fold is the fault ""."""
     whole = onnx.load(path)
     for condition in ("normal", "ill"):
         original = whole if condition == "normal" else ill(whole)
-        folded = bnfold.fold(original).model
-        found = list(sites(original, folded))
+        pair = Pair(original, bnfold.fold(original).model, open_sizes(path))
+        found = list(sites(original, pair.folded))
         if not found:
             return
-        right = onnx.ModelProto()
-        right.CopyFrom(folded)
-        del right.metadata_props[:]
-        yield condition, "", lambda o=original, r=right: judged(o, r, None)
-        for name, fault in FAULTS.items():
+        right = with_constants(pair.folded, found[0], [])
+        yield condition, "", partial(judged, pair, right)
+        for name in (*FAULTS, BORDER, BRANCHES):
             rng = np.random.default_rng([zlib.crc32(name.encode()), zlib.crc32(path.name.encode())])
-            order = rng.permutation(len(found))
-            for k in order:
-                values = fault(found[k], rng)
-                if values is not None:
-                    wrong = planted(folded, found[k], values)
-                    site = found[k]
-                    yield condition, name, lambda o=original, w=wrong, s=site: judged(o, w, s)
-                    break
+            wrong = _planted(name, pair, [found[k] for k in rng.permutation(len(found))], rng)
+            if wrong is not None:
+                yield condition, name, partial(judged, pair, wrong, name)
 
 
-def judged(original: onnx.ModelProto, candidate: onnx.ModelProto, site: Site | None) -> dict:
-    """The verdict's numbers; for a fault also how far it moves an output on other inputs."""
+def _planted(name: str, pair: Pair, found: list, rng: np.random.Generator) -> Planted | None:
+    """The fault at the first site that it fits."""
+    if name == BRANCHES:
+        return branches_swapped(pair.original, pair.folded, rng)
+    for site in found:
+        if name == BORDER:
+            wrong = border_shift_lost(pair.folded, site)
+        else:
+            values = FAULTS[name](site, rng)
+            wrong = None if values is None else with_constants(pair.folded, site, values)
+        if wrong is not None:
+            return wrong
+    return None
+
+
+def judged(pair: Pair, planted: Planted, fault: str = "") -> Row:
+    """The verdict's numbers; how far an output moves on other inputs; for a fault who is named."""
     try:
-        verdict = verify(original, candidate, batches=(1,))
+        verdict = verify(pair.original, planted.model, batches=(1,), shapes=pair.shapes)
         numbers = {gate.name: gate.value for gate in verdict.gates}
-        row: dict[str, object] = {"ok": verdict.ok, "gates": numbers, "seconds": verdict.seconds}
-        if site is not None:
-            other = verify(original, candidate, batches=(2,), seed=1)
-            row["moved"] = other.gate("float64").value
-            culprit = bisect(original, candidate)
-            row["named"] = culprit.tensor
-            row["site"] = site.output
+        row: Row = {"ok": verdict.ok, "gates": numbers, "seconds": verdict.seconds}
+        row["moved"] = moved(pair, planted.model)
+        if fault:
+            culprit = bisect(pair.original, planted.model, batches=(1,), shapes=pair.shapes)
+            row |= {"named": culprit.tensor, "site": planted.tensor}
     except BnfoldError as error:
         return {"error": f"{type(error).__name__}: {error}"}
     return row
 
 
-def main(paths: list[Path], out: Path, step: int) -> None:
-    """Run what is not yet in `out`, then print the table."""
+def moved(pair: Pair, candidate: onnx.ModelProto) -> float:
+    """Departure of the worst output over jitter, on inputs of another seed and batch size."""
+    with tempfile.TemporaryDirectory() as folder:
+        a, b = subjects(pair.original, candidate, Path(folder))
+        pairs = watched(a, b)
+        gate = Float64Gate(pairs, {p.name: UNIT.get(p.elem_type, UNIT[1]) for p in a.outputs})
+        truth = Truth(a, b, pair.folded, pairs, seed=1)
+        for k, case in enumerate(generated(a.inputs, (2,), pair.shapes, 1)):
+            gate.add(truth.sample(case, k))
+    return float(gate.gate().value or 0.0)
+
+
+def main(paths: list[Path], out: Path, step: int) -> list[Row]:
+    """Run what is not yet in `out`; all rows."""
     lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     done = {(row["model"], row["condition"], row["fault"]) for row in lines}
     count = 0
@@ -291,34 +136,84 @@ def main(paths: list[Path], out: Path, step: int) -> None:
             with out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             sys.stderr.write(f"{path.name} {condition} {fault or 'correct'}\n")
-    table(lines)
+    return lines
 
 
-def table(rows: list[dict]) -> None:
+def loud(rows: list[Row]) -> list[Row]:
+    """Faults that move some output 20 times as far as rounding and as the correct fold do."""
+    right = {(r["model"], r["condition"]): r["moved"] for r in rows if r["fault"] == ""}
+    return [
+        row
+        for row in rows
+        if row["fault"]
+        and row["moved"] >= LEAST * max(1.0, right.get((row["model"], row["condition"]), 1.0))
+    ]
+
+
+def table(rows: list[Row]) -> None:
     """A line a condition: accused of those that move an output, correct folds accused."""
     print("| condition | correct folds accused | faults | that move an output 20-fold | accused |"
-          " named at the site | missed |")  # fmt: skip
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+          " named |")  # fmt: skip
+    print("| --- | --- | --- | --- | --- | --- |")
+    judged_rows = [r for r in rows if "error" not in r]
     for condition in ("normal", "ill"):
-        here = [r for r in rows if r["condition"] == condition and "error" not in r]
+        here = [r for r in judged_rows if r["condition"] == condition]
         right = [r for r in here if not r["fault"]]
-        wrong = [r for r in here if r["fault"]]
-        loud = [r for r in wrong if float(r["moved"]) >= LEAST]
-        caught = [r for r in loud if not r["ok"]]
-        named = [r for r in loud if r["named"] == r["site"]]
-        missed = ", ".join(f"{r['model']}: {r['fault']}" for r in loud if r["ok"]) or "none"
+        heard = loud(here)
         accused = sum(not r["ok"] for r in right)
-        print(f"| {condition} | {accused} of {len(right)} | {len(wrong)} | {len(loud)} |"
-              f" {len(caught)} | {len(named)} | {missed} |")  # fmt: skip
-    failed = [r for r in rows if "error" in r]
-    for row in failed:
-        print(f"not judged: {row['model']} {row['condition']} {row['fault']}: {row['error']}")
+        named = sum(r["named"] == r["site"] for r in heard)
+        print(f"| {condition} | {accused} of {len(right)} | {len(here) - len(right)} |"
+              f" {len(heard)} | {sum(not r['ok'] for r in heard)} | {named} |")  # fmt: skip
+    for row in loud(judged_rows):
+        if row["ok"] or row["named"] != row["site"]:
+            what = "missed" if row["ok"] else f"named {row['named']} for {row['site']}"
+            print(f"{what}: {row['model']} {row['condition']} {row['fault']}: {row['gates']}")
+    for row in rows:
+        if "error" in row:
+            print(f"not judged: {row['model']} {row['condition']} {row['fault']}: {row['error']}")
+
+
+EDGES = (0, 0.03, 0.1, 0.3, 1, 3, 8, 20, 100, 1e3, 1e4, 1e5, 1e6, 1e7, float("inf"))
+
+
+def plot(rows: list[Row]) -> None:
+    """Departures of correct folds (o) and of faults that move an output 20-fold (#), by decade."""
+    judged_rows = [r for r in rows if "error" not in r]
+    kinds = {"o": [r for r in judged_rows if not r["fault"]], "#": loud(judged_rows)}
+    for low, high in itertools.pairwise(EDGES):
+        signs = "".join(
+            sign * sum(low <= (r["gates"]["float64"] or 0.0) < high for r in these)
+            for sign, these in kinds.items()
+        )
+        print(f"{low:>7g} - {high:<7g} | {signs}")
+
+
+def summary(rows: list[Row]) -> dict[str, Any]:
+    """What is kept of a run: a short row a case, beside the columns' names."""
+    short = [
+        [r["model"].removesuffix(".onnx"), r["condition"], r["fault"], r["ok"],
+         *(_digits(r["gates"].get(name)) for name in ("float64", "runtime-candidate-none")),
+         _digits(r["moved"]), None if not r["fault"] else r["named"] == r["site"]]
+        for r in rows if "error" not in r
+    ]  # fmt: skip
+    columns = ["model", "condition", "fault", "ok", "float64", "runtime", "moved", "named"]
+    return {"bnfold": bnfold.__version__, "columns": columns, "cases": short}
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("models", nargs="*", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="a line a case; goes on behind it")
     parser.add_argument("--tenth", action="store_true")
+    parser.add_argument("--summary", type=Path, help="write the short form of all cases there")
     given = parser.parse_args()
-    main(given.models, given.out, 10 if given.tenth else 1)
+    every = main(given.models, given.out, 10 if given.tenth else 1)
+    table(every)
+    plot(every)
+    if given.summary:
+        lines = json.dumps(summary(every)).replace("], [", "],\n[")
+        given.summary.write_text(lines + "\n")

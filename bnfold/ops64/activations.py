@@ -76,8 +76,7 @@ def parametric(function: Callable[..., Any], **defaults: float) -> Kernel:
 
     def kernel(call: Call) -> Result:
         values = {name: float(call.attr(name, default)) for name, default in defaults.items()}
-        with np.errstate(over="ignore"):
-            return np.asarray(function(call.need(0), **values))
+        return np.asarray(function(call.need(0), **values))
 
     return kernel
 

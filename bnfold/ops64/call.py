@@ -125,8 +125,7 @@ def round_to(value: Array, target: int, saturate: int = 0) -> Array:
 
         top = float(ml_dtypes.finfo(numpy_type(target)).max)  # type: ignore[no-untyped-call]
         value = np.clip(value, -top, top)
-    with np.errstate(over="ignore"):
-        narrow = value.astype(numpy_type(target))
+    narrow = value.astype(numpy_type(target))
     return narrow.astype(np.float64)
 
 

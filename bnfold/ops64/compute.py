@@ -79,13 +79,21 @@ def compute(
 
 
 def run(call: Call, kernel: Kernel | None) -> tuple[Array, ...]:
-    """One kernel's outputs, or those of onnx's reference where there is no kernel."""
-    if kernel is None:
-        from bnfold.ops64.fallback import reference
+    """One kernel's outputs, or those of onnx's reference where there is no kernel.
 
-        return reference(call)
-    values = as_tuple(kernel(call))
-    return tuple(raised(np.asarray(value)) for value in values)
+    NaN and infinity are values like others here: what reads them judges them, numpy need not warn.
+    """
+    if kernel is None:
+        kernel = _fallback()
+    with np.errstate(all="ignore"):
+        values = as_tuple(kernel(call))
+        return tuple(raised(np.asarray(value)) for value in values)
+
+
+def _fallback() -> Kernel:
+    from bnfold.ops64.fallback import reference
+
+    return reference
 
 
 def attribute_values(node: Any) -> dict[str, Any]:

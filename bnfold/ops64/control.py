@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +13,34 @@ from bnfold.ops64.call import Unsupported
 from bnfold.ops64.element_types import Value
 from bnfold.ops64.program import Program, Step
 
+FREE_TURNS = 100_000  # Loops that state their turns make so many in a run, whatever it takes
+SECONDS = 30.0  # for all others: with what runs beside it, an endless one ends within a minute
+
+
+@dataclass(slots=True)
+class Turns:
+    """What the Loops of one run have used up."""
+
+    made: int = 0
+    began: float | None = None
+
+    def another(self, stated: int | None) -> None:
+        """One more turn of a Loop that states so many, or none.
+
+        Raises:
+            ValueError: it is endless, as far as anybody would wait for it.
+        """
+        self.began = time.monotonic() if self.began is None else self.began
+        self.made += 1
+        free = stated is not None and stated <= FREE_TURNS and self.made <= FREE_TURNS
+        if not free and time.monotonic() - self.began > SECONDS:
+            raise ValueError(f"no end after {self.made} turns and {SECONDS:.0f} s")
+
 
 class Runner(Protocol):
     """Whoever can run a subgraph."""
+
+    turns: Turns
 
     def body(self, program: Program, given: list[Value], outer: Any) -> list[Value]:
         """The subgraph's outputs."""
@@ -54,6 +81,7 @@ def _loop(
     scanned: list[list[Value]] = [[] for _ in range(len(body.outputs) - 1 - len(state))]
     turn = 0
     while going and (count is None or turn < count):
+        runner.turns.another(count)
         given = [Value(np.array(turn), 7), Value(np.array(going), 9), *state]
         results = runner.body(body, given, outer)
         going = bool(results[0].array.reshape(-1)[0])

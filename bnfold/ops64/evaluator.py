@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -93,6 +94,7 @@ class Evaluator:
         }
         self._small: dict[int, Value] = {}
         self._steps: dict[tuple[int, tuple[str, ...]], tuple[Step, ...]] = {}
+        self.turns = control.Turns()
 
     def run(
         self,
@@ -107,6 +109,7 @@ class Evaluator:
             Unsupported: an operator that nothing computes in float64.
             EvaluationError: a node, an input or a name does not fit.
         """
+        self.turns = control.Turns()
         main = self._main
         missing = [n for n in main.inputs if n not in feeds and n not in main.constants]
         if missing:
@@ -170,7 +173,8 @@ class Evaluator:
         if step.domain:
             raise Unsupported(f"{step.domain}.{step.op_type}")
         if step.bodies:
-            return control.run(self, step, attributes, inputs, (scopes, opset, bound))
+            with _naming(step):
+                return control.run(self, step, attributes, inputs, (scopes, opset, bound))
         return self._compute(step, inputs, attributes, opset)
 
     def _call(
@@ -197,12 +201,8 @@ class Evaluator:
         types = tuple(0 if value is None else value.type for value in inputs)
         count = len(step.outputs)
         call = Call(step.op_type, opset, tuple(arrays), attributes, count, types)
-        try:
+        with _naming(step):
             outputs = run(call, self._kernels.get(step.op_type))
-        except Unsupported:
-            raise
-        except Exception as cause:
-            raise EvaluationError(f"{step.label}: {cause}") from cause
         fixed = all(value is None or value.fixed for value in inputs)
         return [
             Value(out, output_type(step.op_type, attributes, inputs, out), fixed) for out in outputs
@@ -244,6 +244,21 @@ class _Constants:
             return None
         call = Call("Constant", 13, (), {"sparse_value": sparse})
         return Value(run(call, kernels()["Constant"])[0], sparse.values.data_type, fixed=True)
+
+
+@contextmanager
+def _naming(step: Step) -> Iterator[None]:
+    """Whatever goes wrong in a node is said of it; inside a subgraph, of the inner one.
+
+    Raises:
+        EvaluationError: in place of any exception but Unsupported.
+    """
+    try:
+        yield
+    except (Unsupported, EvaluationError):
+        raise
+    except Exception as cause:
+        raise EvaluationError(f"{step.label}: {cause}") from cause
 
 
 def _found(name: str, scopes: list[Any], where: str) -> Value:

@@ -68,8 +68,7 @@ def cast(value: Array, target: int, source: int, saturate: int = 1) -> Array:
         value = value.astype(np.float64)
         source = UNDEFINED
     if target not in FLOATS:
-        with np.errstate(invalid="ignore"):
-            return raised(value.astype(numpy_type(target)))
+        return raised(value.astype(numpy_type(target)))
     wide = value.astype(np.float64)
     return round_to(wide, target, saturate) if narrower(target, source) else wide
 

@@ -18,8 +18,7 @@ def _reduction(function: Callable[..., Any]) -> Kernel:
             # the elementwise part of the reduction stays: each value is a group of its own
             return _alone(function, x)
         axis = axes_of(axes, x.ndim) if axes else tuple(range(x.ndim))
-        with np.errstate(divide="ignore"):
-            out = function(x, axis=axis, keepdims=bool(call.attr("keepdims", 1)))
+        out = function(x, axis=axis, keepdims=bool(call.attr("keepdims", 1)))
         return np.asarray(out, dtype=x.dtype)
 
     return kernel

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from bnfold.ops64 import EvaluationError, Evaluator, Unsupported, evaluate
+from bnfold.ops64 import EvaluationError, Evaluator, Unsupported, control, evaluate
 from tests.build import FLOAT, FLOAT16, INT64, make_model, node, tensor, value
 
 X = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -128,6 +128,54 @@ def test_loop_carries_state_and_stacks():
     got = evaluate(model, {"x": X})
     np.testing.assert_array_equal(got["y"], 4 * X)
     np.testing.assert_array_equal(got["z"], np.stack([2 * X, 3 * X, 4 * X]))
+
+
+def looping(turns: int | None, *scanned: onnx.NodeProto) -> onnx.ModelProto:
+    """Adds 1 to x, for so many turns or for ever; `scanned` makes "scan" of the iteration "k"."""
+    body = helper.make_graph(
+        [node("Add", ["s", "one"], "s2"), node("Identity", ["c"], "c2"), *scanned],
+        "body",
+        [value("k", [], INT64), value("c", [], onnx.TensorProto.BOOL), value("s", None)],
+        [value("c2", [], onnx.TensorProto.BOOL), value("s2", None),
+         *([value("scan", None)] if scanned else [])],
+    )  # fmt: skip
+    known = [tensor("one", np.float32(1)), tensor("go", np.array(True))]
+    known += [] if turns is None else [tensor("turns", np.int64(turns))]
+    ports = ["" if turns is None else "turns", "go", "x"]
+    outputs = ["y", "all"] if scanned else ["y"]
+    return small([node("Loop", ports, outputs, name="on and on", body=body)], known)
+
+
+@pytest.mark.parametrize("turns", [None, 2**62])
+def test_an_endless_loop_is_stopped_and_named(turns, monkeypatch):
+    monkeypatch.setattr(control, "SECONDS", 0.05)
+    with pytest.raises(EvaluationError, match=r"Loop 'on and on': no end after \d+ turns"):
+        evaluate(looping(turns), {"x": X})
+
+
+def test_a_loop_that_states_its_turns_may_take_its_time(monkeypatch):
+    monkeypatch.setattr(control, "SECONDS", 0.0)
+    np.testing.assert_array_equal(evaluate(looping(50), {"x": X})["y"], X + 50)
+
+
+def test_loops_in_loops_share_what_is_free(monkeypatch):
+    monkeypatch.setattr(control, "SECONDS", 0.0)
+    monkeypatch.setattr(control, "FREE_TURNS", 40)
+    model = looping(30)
+    model.graph.node.add().CopyFrom(model.graph.node[0])
+    again = model.graph.node[1]
+    again.input[2], again.output[0] = "y", "z"
+    with pytest.raises(EvaluationError, match="no end after 41 turns"):
+        evaluate(model, {"x": X}, keep=["z"])
+
+
+def test_what_a_loop_cannot_stack_is_said_of_it():
+    """One value more a turn: no tensor holds them all."""
+    grown = [node("Unsqueeze", ["k", "zero"], "n"), node("ConstantOfShape", ["n"], "scan")]
+    model = looping(3, *grown)
+    model.graph.initializer.append(tensor("zero", np.array([0])))
+    with pytest.raises(EvaluationError, match="Loop 'on and on'"):
+        evaluate(model, {"x": X}, keep=["all"])
 
 
 def test_a_local_function_binds_its_attributes():
