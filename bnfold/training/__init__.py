@@ -3,12 +3,13 @@
 from bnfold.training.calibration import Calibration, calibrate
 from bnfold.training.checkpoint import Checkpoint
 from bnfold.training.checkpoint import load as load_checkpoint
-from bnfold.training.config import KEYS, PRESETS, TrainConfig, override, preset
+from bnfold.training.config import KEYS, TrainConfig, override
 from bnfold.training.data import NAMES as DATA_NAMES
 from bnfold.training.data import load as load_data
 from bnfold.training.dataset import Dataset
 from bnfold.training.evaluation import Evaluation, evaluate_torch
 from bnfold.training.metrics import StepMetrics
+from bnfold.training.presets import PRESETS, preset
 from bnfold.training.run import Run, train
 from bnfold.training.signals import Interrupted, Terminated
 

@@ -42,3 +42,22 @@ def flipped(images: Tensor, generator: torch.Generator, part: Part | None = None
     coins = torch.randint(0, 2, (drawn, 1, 1, 1), generator=generator).bool()
     coins = coins[part.places] if part else coins
     return torch.where(coins.to(images.device), images.flip(3), images)
+
+
+def jittered(
+    images: Tensor, strength: float, generator: torch.Generator, part: Part | None = None
+) -> Tensor:
+    """Each uint8 image (N, C, H, W) with its brightness and its contrast changed, by factors.
+
+    Both are drawn from [1 - strength, 1 + strength]; contrast is about the image's own mean.
+    """
+    if not strength:
+        return images
+    drawn = part.count if part else len(images)
+    factors = 1 + strength * (2 * torch.rand((2, drawn), generator=generator) - 1)
+    factors = factors[:, part.places] if part else factors
+    brightness, contrast = factors.to(images.device)[..., None, None, None]
+    bright = images.float() * brightness
+    mean = bright.mean((1, 2, 3), keepdim=True)
+    changed: Tensor = (mean + (bright - mean) * contrast).round_().clamp_(0, 255).to(images.dtype)
+    return changed

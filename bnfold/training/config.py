@@ -1,4 +1,4 @@
-"""What a run is asked to do: one frozen record, named presets, KEY=VALUE overrides."""
+"""What a run is asked to do: one frozen record, and KEY=VALUE overrides."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class TrainConfig:
     freeze_bn: bool = False  # statistics, gamma and beta stay as they are
     shift: int = 0  # augmentation: each image moved by up to so many pixels
     flip: bool = False  # augmentation: each image mirrored or not
-    # of all images, of tar shards through a buffer, or of whole shards; auto: the first, and the
-    # second for several shards
-    shuffle: Literal["auto", "all", "within-shard", "shards"] = "auto"
+    jitter: float = 0.0  # augmentation: brightness and contrast times up to 1 +- this
+    # of all images, of tar shards through a buffer, of whole shards, or of batches composed once;
+    # auto: the first, and the second for several shards
+    shuffle: Literal["auto", "all", "within-shard", "shards", "batches"] = "auto"
     shuffle_buffer: int = 10_000  # images that within-shard draws from
     crop: Literal["random", "centre"] = "random"  # of image folders and shards, in training
     size: int = 224  # of images from image folders and shards
@@ -77,46 +78,8 @@ class TrainConfig:
         return {"schema": SCHEMA, **asdict(self)}
 
 
-PAPER = TrainConfig(
-    model="mnist-mlp-bn", data="mnist", steps=50_000, batch=60, lr=0.1, momentum=0.0,
-    nesterov=False, weight_decay=0.0, schedule="constant", warmup=0.0, binarize=True,
-    log_every=100, threads=1,
-)  # fmt: skip
-PRESETS: Mapping[str, TrainConfig] = {
-    # one thread: its tensors are too small to share, and on a busy machine waiting costs 20 times
-    "digits": TrainConfig(model="digits", data="digits", epochs=20, shift=1, threads=1),
-    "mnist": TrainConfig(
-        model="resnet8", data="mnist", epochs=2, batch=128, shift=2, save_every=1, log_every=50
-    ),
-    "fashion-mnist": TrainConfig(
-        model="resnet8", data="fashion-mnist", epochs=10, batch=128, shift=2, log_every=50
-    ),
-    # section 4.1: 50,000 steps of 60 binary images, plain SGD; the rate is not in the paper
-    "cifar10": TrainConfig(
-        model="resnet20", data="cifar10", epochs=30, batch=128, shift=4, flip=True, log_every=50
-    ),
-    # the recipe of published ResNet-50 weights, at 256 images a step
-    "imagenet": TrainConfig(
-        model="resnet50", data="imagenet", epochs=90, batch=256, lr=0.1, weight_decay=1e-4,
-        warmup=5 / 90, label_smoothing=0.1, flip=True, precision="bfloat16", log_every=50,
-        save_every=1,
-    ),
-    "mnist-paper": PAPER,
-    "mnist-paper-plain": replace(PAPER, model="mnist-mlp"),
-}  # fmt: skip
 _TYPES = get_type_hints(TrainConfig)
 KEYS: tuple[str, ...] = tuple(f.name for f in fields(TrainConfig))
-
-
-def preset(name: str) -> TrainConfig:
-    """A named starting point.
-
-    Raises:
-        UsageError: there is no preset of this name.
-    """
-    if name not in PRESETS:
-        raise UsageError(f"unknown preset '{name}'", hint=_nearest(name, PRESETS))
-    return PRESETS[name]
 
 
 def override(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
@@ -132,7 +95,7 @@ def override(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
         if not equals:
             wrong.append(f"'{setting}' is not KEY=VALUE")
         elif key not in _TYPES:
-            wrong.append(f"unknown key '{key}' ({_nearest(key, KEYS)})")
+            wrong.append(f"unknown key '{key}' ({nearest(key, KEYS)})")
         else:
             try:
                 values[key] = _parse(_TYPES[key], text)
@@ -166,6 +129,7 @@ def validated(config: TrainConfig) -> TrainConfig:
         "ema must lie in [0, 1)": 0 <= config.ema < 1,
         "freeze_bn needs weights": not config.freeze_bn or bool(config.weights),
         "size must lie in 8..2048": 8 <= config.size <= 2048,
+        "jitter must lie in [0, 1)": 0 <= config.jitter < 1,
         "shift must not be negative": config.shift >= 0,
         "steps, seed, threads must not be negative": min(
             config.steps, config.seed, config.threads
@@ -220,7 +184,8 @@ def _parse(kind: Any, text: str) -> Any:
     return None if NoneType in get_args(kind) and text == "" else text
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The names most like `name`, for a hint, or all of them."""
     known = tuple(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"did you mean {', '.join(near)}?" if near else f"one of {', '.join(known)}"

@@ -12,7 +12,9 @@ from bnfold.training.seeds import Purpose, stream
 
 
 def epoch_order(config: TrainConfig, shards: Sequence[int], epoch: int) -> Tensor:
-    """(N,) indices of N images that lie in shards of these lengths, each of them once."""
+    """(N,) indices of N images that lie in shards of these lengths, none of them twice."""
+    if config.shuffle == "batches":
+        return _batches_moved(config, sum(shards), epoch)
     generator = stream(config.seed, Purpose.ORDER, epoch)
     if config.shuffle == "all" or (config.shuffle == "auto" and len(shards) == 1):
         return torch.randperm(sum(shards), generator=generator)
@@ -45,3 +47,14 @@ def _shards_moved(shards: Sequence[int], generator: Generator) -> Tensor:
     """Indices as stored, but for the order of the shards."""
     parts = torch.split(torch.arange(sum(shards)), list(shards))
     return torch.cat([parts[i] for i in torch.randperm(len(parts), generator=generator)])
+
+
+def _batches_moved(config: TrainConfig, count: int, epoch: int) -> Tensor:
+    """Batches in another order, each of the examples that always meet in it.
+
+    This is what the paper's shuffling within shards ends (4.2.1), whatever holds the images.
+    """
+    whole = count // config.batch
+    composed = torch.randperm(count, generator=stream(config.seed, Purpose.ORDER))
+    order = torch.randperm(whole, generator=stream(config.seed, Purpose.ORDER, epoch + 1))
+    return composed[: whole * config.batch].view(whole, config.batch)[order].flatten()

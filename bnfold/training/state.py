@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bnfold.bn.population import norm_layers
 from bnfold.errors import DataError, UsageError
-from bnfold.training.augment import Part, flipped, shifted
+from bnfold.training.augment import Part, flipped, jittered, shifted
 from bnfold.training.config import TrainConfig
 from bnfold.training.dataset import Dataset
 from bnfold.training.order import epoch_order
@@ -66,11 +66,12 @@ class Training:
         images, labels = self.data.train.take(*self._chosen(self.step))
         if self.step + 1 < self.steps:
             self.data.train.expect(*self._chosen(self.step + 1))
-        if config.shift or config.flip:
+        if config.shift or config.flip or config.jitter:
             generator = stream(config.seed, Purpose.AUGMENT, self.step)
             part = self._part()
             images = shifted(images, config.shift, generator, part)
             images = flipped(images, generator, part) if config.flip else images
+            images = jittered(images, config.jitter, generator, part)
         return self.data.inputs(images), labels
 
     def training_mode(self) -> None:

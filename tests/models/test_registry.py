@@ -10,8 +10,10 @@ from bnfold.errors import UsageError
 from bnfold_models import create, names
 
 NORMS = {
+    "bn-inception-small": 69,
     "densenet-small": 27,
     "digits": 7,
+    "inception-small": 0,
     "mnist-mlp": 0,
     "mnist-mlp-bn": 3,
     "mobilenet-small": 11,
@@ -22,7 +24,9 @@ NORMS = {
     "vgg-small": 6,
 }
 LARGE = {  # parameters at 1000 classes as the libraries of the field count them, and BatchNorms
+    "bn-inception": (11_194_984, 69),
     "densenet121": (7_978_856, 121),
+    "inception": (11_185_032, 0),
     "mobilenet-v2": (3_504_872, 52),
     "preact-resnet50": (25_549_352, 49),
     "repvgg-a0": (9_108_968, 61),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
+import torch
 
 from bnfold.errors import UsageError
 from bnfold.training import PRESETS, TrainConfig, override, preset
 from bnfold.training.config import from_dict, validated
 from bnfold.training.schedule import learning_rate
+from bnfold_models import create
 
 
 @pytest.mark.parametrize(("setting", "key", "value"), [
@@ -48,6 +50,27 @@ def test_values_out_of_range(settings):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_valid(name):
     assert validated(preset(name)) == preset(name)
+
+
+def test_the_papers_changes():
+    """Section 4.2.1 and 4.2.2, change by change."""
+    plain, base, x5, x30, sigmoid = map(
+        preset, ("inception", "bn-baseline", "bn-x5", "bn-x30", "bn-x5-sigmoid")
+    )
+    assert [c.lr for c in (plain, base, x5, x30, sigmoid)] == pytest.approx(
+        [0.0015, 0.0015, 0.0075, 0.045, 0.0075]
+    )
+    assert replace(base, model=plain.model) == plain
+    assert (x5.weight_decay, x5.decay_epochs) == pytest.approx(
+        (plain.weight_decay / 5, plain.decay_epochs / 6)
+    )
+    assert (plain.shuffle, x5.shuffle, x5.jitter < plain.jitter) == ("batches", "auto", True)
+    with torch.device("meta"):
+        models = [create(c.model) for c in (plain, base, x5)]
+    assert [m.dropout.p for m in models] == [0.4, 0.4, 0.0]
+    assert [hasattr(m.stem, "lrn1") for m in models] == [True, True, False]
+    assert {c.batch for c in (plain, base, x5, x30, sigmoid)} == {32}
+    assert replace(x30, lr=x5.lr) == x5 == replace(sigmoid, model=x5.model)
 
 
 def test_unknown_preset():

@@ -11,8 +11,10 @@ import torch
 
 from bnfold.errors import DataError, UsageError
 from bnfold.training import load_data
-from bnfold.training.augment import shifted
+from bnfold.training.augment import jittered, shifted
+from bnfold.training.config import TrainConfig
 from bnfold.training.idx import read
+from bnfold.training.order import epoch_order
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 PARTS = {"train": 6, "t10k": 4}
@@ -156,3 +158,30 @@ def test_shift_moves_and_fills_with_zeros():
     down = torch.tensor([[0, 0, 0], [1, 2, 3], [4, 5, 6]], dtype=torch.uint8)
     assert down.numpy().tobytes() in kinds
     assert shifted(images, 0, torch.Generator()) is images
+
+
+def test_jitter_is_a_line_through_each_image():
+    """Brightness and contrast together: pixels -> a * pixels + b, by at most the strength each."""
+    ramp = torch.arange(60, 140, dtype=torch.uint8).view(1, 1, 8, 10).repeat(64, 1, 1, 1)
+    changed = jittered(ramp, 0.3, torch.Generator().manual_seed(0)).double()
+    slope = (changed[:, 0, -1, -1] - changed[:, 0, 0, 0]) / 79
+    mean = changed.mean((1, 2, 3)) / ramp.double().mean((1, 2, 3))
+    assert 0.68 < mean.min() < 0.75
+    assert 1.25 < mean.max() < 1.32
+    assert slope.min() < 0.75
+    assert slope.min() > 0.7**2 - 0.02
+    assert slope.max() < 1.3**2 + 0.02
+    assert jittered(ramp, 0.0, torch.Generator()) is ramp
+
+
+def test_whole_batches_are_shuffled_where_wanted():
+    config = TrainConfig(batch=4, shuffle="batches")
+    first, second = (epoch_order(config, [10], epoch).view(2, 4).tolist() for epoch in (0, 5))
+    composed = {tuple(row) for row in first}
+    assert composed == {tuple(row) for row in second}
+    orders = {tuple(epoch_order(config, [10], epoch).tolist()) for epoch in range(8)}
+    assert len(orders) == 2
+    free = {
+        tuple(sorted(epoch_order(TrainConfig(batch=4), [10], e)[:4].tolist())) for e in range(8)
+    }
+    assert len(free) > 2
