@@ -13,14 +13,16 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 _ROOT = str(Path(__file__).resolve().parents[1])
+_LIMITED = (sys.executable, "-P", "-m", "bnfold.child")
+_PROGRAM = "--"  # in a module's place: what follows is a program and its arguments
 _MARK = "bnfold-answer:"
-_BYTES = "BNFOLD_CHILD_BYTES"
+_BYTES, _PARENT = "BNFOLD_CHILD_BYTES", "BNFOLD_CHILD_PARENT"
 _OVERHEAD = 4 << 30  # address space that a runtime maps before it holds a byte of a model
 _MOST = 16 << 30
 _SET_PDEATHSIG = 1  # linux/prctl.h
@@ -49,15 +51,40 @@ def spawn(
     `memory` is the most address space in bytes; None sets no limit, for CUDA maps far more than
     it uses. The working folder is no source of modules (`-P`): it may be a stranger's, too.
     """
-    path = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "bnfold.child", module],
+        [*_LIMITED, module],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env={**os.environ, "PYTHONPATH": path, _BYTES: str(memory or 0)},
+        env=_environment(memory or 0),
         start_new_session=True,  # a terminal's Ctrl-C is the parent's to answer
     )
+
+
+def run(command: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[str]:
+    """A program of ours, run to its end under the same limits but that on memory.
+
+    Raises:
+        TooSlow: it ran past `seconds`.
+    """
+    try:
+        return subprocess.run(
+            [*_LIMITED, _PROGRAM, *command],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            env=_environment(0),
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise TooSlow(f"no answer within {seconds:.0f} s") from None
+
+
+def _environment(memory: int) -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
+    limits = {_BYTES: str(memory), _PARENT: str(os.getpid())}
+    return {**os.environ, "PYTHONPATH": path, **limits}
 
 
 def ask(
@@ -129,13 +156,19 @@ def _last(text: str) -> str:
     return lines[-1][:300] if lines else "it printed nothing"
 
 
-def expendable(*, memory: bool) -> None:
-    """Say of this process that a parent watches it and it may be lost: native calls get a limit.
-
-    With `memory` it may fill what the machine has free, and gets a MemoryError beyond.
-    """
-    _confine(_OVERHEAD + _free() if memory else 0)
+def expendable(parent: int) -> None:
+    """Say of this process that `parent` watches it and it may be lost: native calls get a limit."""
+    _confine(0, parent)
     _EXPENDABLE.append(True)
+
+
+def limit_memory() -> None:
+    """An expendable process may fill what the machine has free, and gets a MemoryError beyond.
+
+    Not for one that uses CUDA, which maps far more than it fills.
+    """
+    if _EXPENDABLE:
+        _limit_memory(_OVERHEAD + _free())
 
 
 @contextmanager
@@ -158,22 +191,35 @@ def native_call(seconds: float = SECONDS) -> Iterator[None]:
 _EXPENDABLE: list[bool] = []
 
 
-def _confine(room: int) -> None:
+def _confine(room: int, parent: int) -> None:
     """Limits on this process: memory, no core file, an end with the parent, first to be killed."""
     if sys.platform != "linux":
         return
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    if most != resource.RLIM_INFINITY:  # a limit from outside stands
-        room = min(room or most, most)
-    resource.setrlimit(resource.RLIMIT_AS, (room or most, most))  # 0: back to what there was
+    _limit_memory(room)
     ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the kernel knew that we follow it
+        os._exit(1)
     with suppress(OSError):  # a courtesy to the parent, where the kernel lets us
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
+def _limit_memory(room: int) -> None:
+    """At most `room` bytes of address space; 0: back to what there was before our own limit."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if most != resource.RLIM_INFINITY:  # a limit from outside stands
+        room = min(room or most, most)
+    resource.setrlimit(resource.RLIMIT_AS, (room or most, most))
+
+
 if __name__ == "__main__":
-    _confine(int(os.environ.get(_BYTES, "0")))
+    _confine(int(os.environ.pop(_BYTES, "0")), int(os.environ.pop(_PARENT, str(os.getppid()))))
+    if sys.argv[1] == _PROGRAM:
+        os.execv(sys.argv[2], sys.argv[2:])  # the limits stay
     runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from bnfold import child
 from bnfold.deployment.smoke import command
 from bnfold.deployment.smoke.words import PROVIDERS, Refused, Report
 from bnfold.errors import (
@@ -54,11 +54,9 @@ def check_apart(folder: Path, script: Path, provider: str) -> dict[str, Any]:
     """
     words = [sys.executable, "-I", str(script), str(folder), "--json", "--runs", "5"]
     try:
-        done = subprocess.run(
-            [*words, "--provider", provider], capture_output=True, text=True, timeout=_LONGEST_S
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(f"its check took more than {_LONGEST_S:.0f} s") from error
+        done = child.run([*words, "--provider", provider], seconds=_LONGEST_S)
+    except child.TooSlow as error:
+        raise ModelError(f"its check gives {error}") from error
     try:
         told: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:

@@ -72,8 +72,11 @@ class _Entry:
         path, label = str(self.subject.path), self.subject.label
         return cold(path, label, self.how, self.feeds, case.seed, case.timeout_s)
 
-    def runner(self, seed: int) -> Runner:
-        return sessions.runner(str(self.subject.path), self.how, inputs.arrays(self.feeds, seed))
+    def runner(self, case: Case) -> Runner:
+        arrays = inputs.arrays(self.feeds, case.seed)
+        with child.native_call(case.timeout_s):
+            made = sessions.runner(str(self.subject.path), self.how, arrays)
+        return replace(made, longest_s=case.timeout_s)
 
     def copies_ms(self, seed: int) -> float | None:
         """On a device: the median with arrays in and out of host memory."""
@@ -81,7 +84,7 @@ class _Entry:
             return None
         arrays = inputs.arrays(self.feeds, seed)
         run = sessions.with_copies(str(self.subject.path), self.how, arrays)
-        walls = [timed(run, time.process_time_ns)[0] for _ in range(2 * _COPY_RUNS)]
+        walls = [timed(Runner(run), time.process_time_ns)[0] for _ in range(2 * _COPY_RUNS)]
         return float(np.median(walls[_COPY_RUNS:]))
 
     def least_ms(self) -> float | None:
@@ -98,7 +101,7 @@ def run(found: Sequence[Subject], case: Case) -> Part:
     entries = [_entry(subject, case) for subject in found]
     _same_work(entries)
     colds = [entry.cold(case) for entry in entries]
-    makers = [partial(entry.runner, case.seed) for entry in entries]
+    makers = [partial(entry.runner, case) for entry in entries]
     timings, design = timings_of([*makers, makers[0]], case)
     rows = tuple(
         _row(entry, first, timing, case)
@@ -176,7 +179,7 @@ def _row(entry: _Entry, first: Cold, timing: Timings, case: Case) -> Row:
         device_mib=first.device_mib,
         file_bytes=subject.file_bytes,
         batchnorms=subject.batchnorms,
-        after_runtime=optimised(str(subject.path), entry.how),
+        after_runtime=optimised(str(subject.path), entry.how, case.timeout_s),
         placed=first.placed,
         wall_ms=tuple(map(tuple, timing.wall)),
         cpu_ms=tuple(map(tuple, timing.cpu)),

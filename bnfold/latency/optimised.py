@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 
+from bnfold import child
 from bnfold.graph.readers import every_node
 from bnfold.latency import sessions
 
@@ -21,7 +22,9 @@ class Optimised:
     batchnorms: int
 
 
-def optimised(path: str, how: sessions.Setting) -> Optimised | None:
+def optimised(
+    path: str, how: sessions.Setting, longest_s: float = child.SECONDS
+) -> Optimised | None:
     """Counts after ONNX Runtime's optimisation, None where it will not save its graph.
 
     At level `all` the NCHWc pass hides BatchNorms as 1x1 Convs, so the look is at `extended`.
@@ -32,7 +35,8 @@ def optimised(path: str, how: sessions.Setting) -> Optimised | None:
     with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
         saved = Path(folder) / "optimised.onnx"
         try:
-            sessions.session(path, looked, save_to=str(saved))
+            with child.native_call(longest_s):
+                sessions.session(path, looked, save_to=str(saved))
             graph = onnx.load(saved, load_external_data=False)
         except Exception:  # a courtesy: past 2 GB, or with compiled nodes, it cannot be saved
             return None

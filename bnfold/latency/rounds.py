@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bnfold import child
+
 Clock = Callable[[], int]
 LEAST_ROUNDS = 4
 WARM_WINDOW = 10
@@ -23,10 +25,14 @@ WARM_RUNS = 100
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """One run for the clock; `device_ms` is what a device's own events say of the last one."""
+    """One run for the clock; `device_ms` is what a device's own events say of the last one.
+
+    `longest_s` ends a run that never returns, where the process is expendable.
+    """
 
     run: Callable[[], object]
     device_ms: Callable[[], float] | None = None
+    longest_s: float = child.SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Timings:
 
     def note(self, runner: Runner, cpu_clock: Clock) -> None:
         """Runs once, on the clock."""
-        wall, cpu = timed(runner.run, cpu_clock)
+        wall, cpu = timed(runner, cpu_clock)
         self.wall[-1].append(wall)
         self.cpu[-1].append(cpu)
         if runner.device_ms:
@@ -94,7 +100,7 @@ def measure(
     for number in range(design.sessions):
         order.reverse()  # creation swapped from set to set: memory placement favours no row
         runs = {i: makers[i]() for i in order}
-        cycle_s = sum(warm_up(runs[i].run, design.warm_s, cpu_clock) for i in order)
+        cycle_s = sum(warm_up(runs[i], design.warm_s, cpu_clock) for i in order)
         if number == 0:
             design = design.fitted(cycle_s)
         for _ in range(_share(design.rounds, design.sessions, number)):
@@ -122,21 +128,24 @@ def _round(
                 timings[i].note(runs[i], cpu_clock)
 
 
-def timed(run: Callable[[], object], cpu_clock: Clock) -> tuple[float, float]:
-    """Wall and CPU time of one run, in ms."""
-    cpu = cpu_clock()
-    wall = time.perf_counter_ns()
-    run()
-    wall = time.perf_counter_ns() - wall
-    return wall / 1e6, (cpu_clock() - cpu) / 1e6
+def timed(runner: Runner, cpu_clock: Clock) -> tuple[float, float]:
+    """Wall and CPU time of one run, in ms; its limit is set and lifted off the clock."""
+    run = runner.run
+    with child.native_call(runner.longest_s):
+        cpu = cpu_clock()
+        wall = time.perf_counter_ns()
+        run()
+        wall = time.perf_counter_ns() - wall
+        cpu = cpu_clock() - cpu
+    return wall / 1e6, cpu / 1e6
 
 
-def warm_up(run: Callable[[], object], limit_s: float, cpu_clock: Clock) -> float:
+def warm_up(runner: Runner, limit_s: float, cpu_clock: Clock) -> float:
     """Runs until two windows agree within 2 %, or a limit; the last window's median in seconds."""
     deadline = time.monotonic() + limit_s
     seen: list[float] = []
     while len(seen) < WARM_RUNS and not _stationary(seen):
-        seen.append(timed(run, cpu_clock)[0])
+        seen.append(timed(runner, cpu_clock)[0])
         if time.monotonic() > deadline and len(seen) >= 3:
             break
     return float(np.median(seen[-WARM_WINDOW:])) / 1e3

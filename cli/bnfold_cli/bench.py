@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import bnfold
+from bnfold import child
 from bnfold.errors import CheckFailed, UsageError
 from bnfold_cli.bench_options import Against, options
 from bnfold_cli.session import Session, current
@@ -42,6 +43,8 @@ def command(
     if report is not None:
         bnfold.onnxfile.check_writable(report)
     then = _baseline(against, how)
+    if how["provider"] == "cpu":
+        child.limit_memory()
     found = bnfold.bench(models, **how)
     if report is not None:
         bnfold.onnxfile.write_text(report, bnfold.latency.html(found))

@@ -16,6 +16,7 @@ from bnfold.errors import BnfoldError, EnvironmentLacks, UsageError
 from bnfold.show import show
 from bnfold_cli.session import PipeClosed, Session, error_entry
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PIPE_CLOSED = 141  # what a shell says of a command that SIGPIPE ended
 
 
@@ -118,6 +119,18 @@ def _painter(session: Session) -> Callable[[str, int], str]:
     return lambda text, code: f"\x1b[1;{code}m{text}\x1b[0m" if colored else text
 
 
+def hold_signals() -> None:
+    """Let both signals wait, until there is someone to answer them."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def let_signals_in() -> None:
+    """Answer them from now on, those that waited first."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
 def _catch_signals() -> None:
     """Both signals unwind the stack, so that temporary files go; a second SIGINT ends at once."""
 
@@ -131,6 +144,7 @@ def _catch_signals() -> None:
         signal.signal(signal.SIGTERM, stop)
     except ValueError:
         pass  # not the main thread: whoever runs us handles them
+    let_signals_in()
 
 
 def _close_stdout() -> None:

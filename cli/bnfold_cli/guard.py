@@ -10,28 +10,39 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from bnfold import child
 from bnfold.errors import BnfoldError, EnvironmentLacks, ModelError
+from bnfold_cli.faults import SIGNALS, Stopped, hold_signals, let_signals_in
 from bnfold_cli.session import Session
 
 COMMANDS = frozenset(
     {"fold", "inspect", "verify", "bench", "bisect", "evaluate", "deploy", "check"}
 )
-_FORWARDED = (signal.SIGINT, signal.SIGTERM)
+# these hold no session in this process; the others may hold one on CUDA, which maps far more
+# memory than it fills, and set the limit once they know that it is on the CPU
+_LIMITED = frozenset({"fold", "inspect", "verify", "bisect", "deploy"})
 
 
 def guarded_run(
     session: Session, body: Callable[[], int], tell: Callable[[Session, BnfoldError], int]
 ) -> int:
-    """The exit code of `body`, run in a process of its own; `tell` reports its violent end."""
+    """The exit code of `body`, run in a process of its own; `tell` reports its violent end.
+
+    Signals wait while the process is made: `body` lets them in once it can answer them.
+    """
     if session.command not in COMMANDS or not hasattr(os, "fork"):
         return body()
+    first = os.getpid()
+    hold_signals()
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)  # a terminal's Ctrl-C comes once, from the parent
-        child.expendable(memory=session.command != "bench")  # it may use CUDA, which maps much
+        child.expendable(first)
+        if session.command in _LIMITED:
+            child.limit_memory()
         return body()
     status = _waited(pid)
     if status >= 0:
@@ -40,24 +51,37 @@ def guarded_run(
 
 
 def _waited(pid: int) -> int:
-    """The process's exit code, or minus the signal that ended it."""
+    """The process's exit code, or minus the signal that ended it.
+
+    The first signal is handed on, so that it can clean up; a second one ends it at once, also
+    where native code lets it answer none.
+    """
+    stopped: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
-        os.kill(pid, number)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL if stopped else number)
+        stopped.append(number)
 
-    for number in _FORWARDED:
+    for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, forward)
+    let_signals_in()
     _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(status)
+    return -stopped[0] if code < 0 and stopped else code
 
 
 def _lost(number: int) -> BnfoldError:
+    if number in SIGNALS:
+        return Stopped(number).error()
     if number == signal.SIGKILL:
         return EnvironmentLacks("the system ended the command, as it does when memory runs out")
     if number == signal.SIGALRM:
         return ModelError(
-            f"onnx gives no answer within {child.SECONDS:.0f} s on this model: it is damaged"
+            f"native code gives no answer within {child.SECONDS:.0f} s on this model: it is damaged"
             " or made to keep readers busy"
         )
-    return ModelError(f"onnx ended with {child.ending(-number)} on this model: it is damaged")
+    return ModelError(
+        f"native code ended with {child.ending(-number)} on this model: it is damaged"
+    )

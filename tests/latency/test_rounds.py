@@ -79,20 +79,20 @@ def test_slow_models_get_fewer_runs_never_fewer_rounds():
 def test_warm_up_ends_when_two_windows_agree(monkeypatch):
     times = iter([9.0] * 5 + [1.0] * 500)
     monkeypatch.setattr("bnfold.latency.rounds.timed", lambda run, clock: (next(times), 0.0))
-    assert warm_up(lambda: None, 10, lambda: 0) == pytest.approx(1e-3)
+    assert warm_up(Runner(lambda: None), 10, lambda: 0) == pytest.approx(1e-3)
     assert 505 - len(list(times)) == 21  # the first window with fewer than five slow runs
 
 
 def test_warm_up_is_capped(monkeypatch):
     times = count(1.0)
     monkeypatch.setattr("bnfold.latency.rounds.timed", lambda run, clock: (next(times) ** 3, 0.0))
-    warm_up(lambda: None, 10, lambda: 0)
+    warm_up(Runner(lambda: None), 10, lambda: 0)
     assert next(times) == WARM_RUNS + 1
 
 
 def test_timed_counts_both_clocks():
     ticks = iter([5_000_000, 8_000_000])
-    wall, cpu = timed(lambda: None, lambda: next(ticks))
+    wall, cpu = timed(Runner(lambda: None), lambda: next(ticks))
     assert cpu == 3.0
     assert wall > 0
 
