@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import onnx
@@ -12,10 +12,11 @@ from bnfold.folding import apply
 from bnfold.folding.affine import Affine
 from bnfold.folding.asking import UNREADABLE
 from bnfold.folding.certificate import Ledger, certify
+from bnfold.folding.place import Place
 from bnfold.folding.plan import Plan, pulled, pushed
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rebase import rebased
-from bnfold.folding.report import Fold, Options, Outcome, Remaining
+from bnfold.folding.report import Apart, Fold, Merge, Outcome, Remaining
 from bnfold.folding.spot import Spot, map_of, spots
 from bnfold.folding.walls import Manner, Refusal, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
@@ -23,7 +24,6 @@ from bnfold.graph.write import write_back
 
 logger = logging.getLogger(__name__)
 Allowed = Callable[[Spot], bool]
-Between = Callable[[GraphIndex, Ledger], Sequence[Fold] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +64,28 @@ def everywhere(_: Spot) -> bool:
     return True
 
 
-def nothing_between(_: GraphIndex, __: Ledger) -> None:
-    """Folding alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a graph stands: its scope, what callers may feed, and what it shares with others."""
-
-    scope: str
-    variable: frozenset[str]
-    taken: set[str]  # every name in the whole model: new ones are entered
-    options: Options
-    borrowed: frozenset[str] = frozenset()  # captured from around: never changed
-    released: frozenset[str] = frozenset()  # what bodies of this graph no longer read
-    between: Between = nothing_between
-    linear: frozenset[str] = frozenset()  # foreign operators that the user declares
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What became of the maps of one graph, or of several."""
+    """What became of the maps of one graph, or of several, and what merged there."""
 
     folded: tuple[Fold, ...] = ()
     remaining: tuple[Remaining, ...] = ()
+    merged: tuple[Merge, ...] = ()
+    apart: tuple[Apart, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether a graph is another one than before."""
+        return bool(self.folded or self.merged)
 
     def with_all_of(self, other: Found) -> Found:
         """Both."""
-        return Found(self.folded + other.folded, self.remaining + other.remaining)
+        return Found(
+            self.folded + other.folded,
+            self.remaining + other.remaining,
+            self.merged + other.merged,
+            self.apart + other.apart,
+        )
 
 
 def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
@@ -99,14 +93,15 @@ def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
 
     Spots that are not `allowed` stay where they stand and are not reported: their label is how
     a report calls them, so a part of a fold can be done again. The place's `between` may change
-    the graph whenever nothing folds any more (`bnfold.merging`); it returns the maps that went
-    with that, or None where nothing moved.
+    the graph whenever nothing folds any more (`bnfold.merging`), until it merges nothing.
     """
     state = _State(GraphIndex(model, place.variable, place.taken, place.borrowed))
     state.index.linear = place.linear
     waiting = _settled(state, [s for s in spots(state.index, place.scope) if allowed(s)])
-    while (taken := place.between(state.index, state.ledger)) is not None:
-        state.folded.extend(taken)
+    merged: list[Merge] = []
+    while (swept := place.between(state.index, state.ledger, place.scope)).merged:
+        merged.extend(swept.merged)
+        state.folded.extend(swept.folded)
         state.walls = Walls()
         waiting = _settled(state, [s for s in waiting if s.node.key in state.index.nodes])
     if place.options.aggressive:
@@ -118,7 +113,7 @@ def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
     state.folded.extend(Fold(s.label, s.kind, "removed") for s in gone if s.kind == "batchnorm")
     waiting = [spot for spot in waiting if spot not in gone]
     remaining = (_remaining(spot, state) for spot in waiting if spot.kind == "batchnorm")
-    return Found(tuple(state.folded), tuple(remaining))
+    return Found(tuple(state.folded), tuple(remaining), tuple(merged), swept.apart)
 
 
 def _settled(state: _State, waiting: list[Spot]) -> list[Spot]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import onnx
 
 from bnfold.folding.declared import linear_operators
-from bnfold.folding.engine import Allowed, Between, Found, Place, everywhere, nothing_between
+from bnfold.folding.engine import Allowed, Found, everywhere
 from bnfold.folding.functions import fold_inlined, scope_of
+from bnfold.folding.place import Between, Place, nothing_between
 from bnfold.folding.reasons import Reason
 from bnfold.folding.report import FoldReport, Options, Remaining
 from bnfold.folding.scopes import all_names, fold_scopes
@@ -19,10 +20,7 @@ def fold_in_place(
     allowed: Allowed = everywhere,
     between: Between = nothing_between,
 ) -> FoldReport:
-    """Fold a model that the caller owns; where nothing folds, it stays as it was.
-
-    `between` works on the main graph alone.
-    """
+    """Fold a model that the caller owns; where nothing folds, it stays as it was."""
     before = counts(model)
     variable, linear = overridable(model, options), linear_operators(options)
 
@@ -37,7 +35,8 @@ def fold_in_place(
         found = fold(model)
     kept = (name for f in model.functions for name in batch_norms(f, scope_of(f)))
     remaining = (*found.remaining, *(why.get(name) or _uncalled(name) for name in kept))
-    return FoldReport(before, counts(model), found.folded, remaining)
+    after = counts(model)
+    return FoldReport(before, after, found.folded, remaining, found.merged, found.apart)
 
 
 def overridable(model: onnx.ModelProto, options: Options) -> frozenset[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from bnfold.folding.engine import Allowed, Found, Place, fold_graph, nothing_between
+from bnfold.folding.engine import Allowed, Found, fold_graph
+from bnfold.folding.place import Place, nothing_between
 from bnfold.folding.spot import holds_batch_norm
 from bnfold.graph.constants import rounded
 from bnfold.graph.index import GraphIndex
@@ -40,7 +41,7 @@ def fold_scopes(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found
     found = Found()
     released: set[str] = set()
     for position, node in enumerate(model.graph.node):
-        bodies = [(name, body) for name, body in subgraphs(node) if holds_batch_norm(body)]
+        bodies = [(name, body) for name, body in subgraphs(node) if _may_change(body, place)]
         if not bodies:
             continue
         before = captured_names(node)
@@ -52,6 +53,10 @@ def fold_scopes(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found
     return fold_graph(model, here, allowed).with_all_of(found)
 
 
+def _may_change(body: onnx.GraphProto, place: Place) -> bool:
+    return place.between is not nothing_between or holds_batch_norm(body)
+
+
 def _fold_body(outside: _Outside, body: onnx.GraphProto, scope: str, allowed: Allowed) -> Found:
     borrowed = sorted(free_names(body))
     alone = _alone(outside, body, borrowed)
@@ -61,10 +66,9 @@ def _fold_body(outside: _Outside, body: onnx.GraphProto, scope: str, allowed: Al
         scope=scope,
         variable=frozenset(i.name for i in alone.graph.initializer if i.name in fed),
         borrowed=frozenset(borrowed),
-        between=nothing_between,
     )
     found = fold_scopes(alone, place, allowed)
-    if found.folded:
+    if found.changed:
         _carry_back(alone.graph, body, place.borrowed)
     return found
 

@@ -66,6 +66,11 @@ def of_sum(operands: int, size: int, width: int) -> Cost:
     return Cost((operands - 1) * size, 0, width * (operands + 1) * size, 1)
 
 
+def of_copy(size: int, width: int) -> Cost:
+    """A Concat: all is read and written once."""
+    return Cost(0, 0, width * 2 * size, 1)
+
+
 def width_of(elem_type: int) -> int:
     """Bytes of an element."""
     return int(helper.tensor_dtype_to_np_dtype(elem_type).itemsize) if elem_type else 4

@@ -8,7 +8,8 @@ once.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 
 import onnx
 
@@ -16,9 +17,10 @@ from bnfold.folding.certificate import Ledger
 from bnfold.folding.engine import Allowed, everywhere
 from bnfold.folding.facts import DEFAULT_DOMAINS
 from bnfold.folding.model import fold_in_place
+from bnfold.folding.place import Swept
 from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Apart, Fold, FoldReport, Merge, Options
-from bnfold.folding.spot import Spot, label_of, spots
+from bnfold.folding.spot import Spot, spots
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.merging.apply import carry_out, values_of
 from bnfold.merging.forms import Forms, forms_of, is_sum
@@ -28,7 +30,7 @@ from bnfold.merging.probe import probe
 from bnfold.merging.sums import Tree, is_inside, tree_of
 
 logger = logging.getLogger(__name__)
-_ROOTS = ("Conv", "AveragePool", "MatMul", "Gemm")
+_ROOTS = ("Conv", "AveragePool", "MatMul", "Gemm", "Concat")
 
 
 def folded_in_place(
@@ -40,71 +42,70 @@ def folded_in_place(
     """
     if not options.reparam:
         return fold_in_place(model, options, allowed)
-    merging = _Merging(allowed)
-    report = fold_in_place(model, options, allowed, merging.sweep)
-    return replace(report, merged=tuple(merging.merged), apart=tuple(merging.apart.values()))
+    return fold_in_place(model, options, allowed, partial(_swept, allowed))
+
+
+def _swept(allowed: Allowed, index: GraphIndex, ledger: Ledger, scope: str) -> Swept:
+    """Merge once over a whole graph."""
+    sweep = _Sweep(allowed, index, ledger, scope)
+    for layout in Layout:
+        forms = forms_of(index, layout)
+        for node in sorted(index.nodes.values(), key=lambda n: -n.order):
+            if node.key in index.nodes and _is_root(index, node):
+                sweep.at(forms, tree_of(index, node))
+    return Swept(tuple(sweep.gone), tuple(sweep.merged), tuple(sweep.apart.values()))
 
 
 @dataclass(slots=True)
-class _Merging:
+class _Sweep:
     allowed: Allowed
+    index: GraphIndex
+    ledger: Ledger
+    scope: str
+    gone: list[Fold] = field(default_factory=list)
     merged: list[Merge] = field(default_factory=list)
     apart: dict[str, Apart] = field(default_factory=dict)
 
-    def sweep(self, index: GraphIndex, ledger: Ledger) -> list[Fold] | None:
-        """Merge once over the whole graph; return the maps that went, None if nothing merged."""
-        gone: list[Fold] = []
-        before = len(self.merged)
-        for name in index.source_names & self.apart.keys():  # what it said of this graph before
-            del self.apart[name]
-        for layout in Layout:
-            forms = forms_of(index, layout)
-            for node in sorted(index.nodes.values(), key=lambda n: -n.order):
-                if node.key in index.nodes and _is_root(index, node):
-                    gone += self._at(index, forms, tree_of(index, node), ledger)
-        return gone if len(self.merged) > before else None
-
-    def _at(self, index: GraphIndex, forms: Forms, tree: Tree, ledger: Ledger) -> list[Fold]:
+    def at(self, forms: Forms, tree: Tree) -> None:
+        """Merge at one node, or note why not."""
+        index = self.index
         plan = best_plan(index, forms, tree)
         if plan is None:
-            return []
+            return
         if isinstance(plan, Objection):
             self._keep_apart(tree, plan.reason)
-            return []
-        if not plan.linear.is_exact:
-            self._keep_apart(tree, Reason.PADDING_SHIFT)
-            return []
+            return
         values = values_of(index, plan)
         if not values.fit:
             self._keep_apart(tree, Reason.NUMBER_RANGE)
-            return []
-        maps = _maps(index, plan)
+            return
+        maps = self._maps(plan)
         if not all(map(self.allowed, maps)):
-            return []
+            return
         probe(index, plan, values)
-        parts = tuple(_label(node) for node in reversed(plan.parts))
-        node = carry_out(index, plan, values, ledger)
+        parts = tuple(self._label(node) for node in reversed(plan.parts))
+        node = carry_out(index, plan, values, self.ledger)
         at = tree.root.outputs[0]
         logger.debug("%s: %d parts become %s", at, len(parts), node.name)
         self.merged.append(Merge(at, node.name, parts, plan.before, plan.after))
-        return [Fold(s.label, s.kind, "collapsed", (node.name,)) for s in maps]
+        self.gone += [Fold(s.label, s.kind, "collapsed", (node.name,)) for s in maps]
 
     def _keep_apart(self, tree: Tree, reason: Reason) -> None:
         at = tree.root.outputs[0]
-        self.apart[at] = Apart(at, reason.code, reason.sentence, tuple(map(_label, tree.nodes)))
+        parts = tuple(map(self._label, tree.nodes))
+        self.apart[at] = Apart(at, reason.code, reason.sentence, parts)
+
+    def _label(self, node: Node) -> str:
+        return Spot(node, "affine", 0, self.scope).label if node.proto is not None else node.name
+
+    def _maps(self, plan: Plan) -> list[Spot]:
+        """BatchNorms and constant maps of the source that a merge takes in."""
+        dead = {node.key for node in plan.dead}
+        found = (s for s in spots(self.index, self.scope) if s.node.key in dead)
+        return [spot for spot in found if spot.node.proto is not None]
 
 
 def _is_root(index: GraphIndex, node: Node) -> bool:
     if is_sum(index, node):
         return not is_inside(index, node)
     return node.op_type in _ROOTS and node.domain in DEFAULT_DOMAINS
-
-
-def _label(node: Node) -> str:
-    return label_of("main", node.key, node.proto.name) if node.proto is not None else node.name
-
-
-def _maps(index: GraphIndex, plan: Plan) -> list[Spot]:
-    """BatchNorms and constant maps of the source that a merge takes in."""
-    dead = {node.key for node in plan.dead}
-    return [s for s in spots(index, "main") if s.node.key in dead and s.node.proto is not None]

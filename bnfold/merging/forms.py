@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 
 from bnfold.folding.facts import DEFAULT_DOMAINS
 from bnfold.folding.reasons import Reason
 from bnfold.graph.index import GraphIndex, Node
-from bnfold.merging.geometry import Layout, diagonal
-from bnfold.merging.linear import Linear, after, identity, plus, scaled
+from bnfold.merging.geometry import Layout, Size, diagonal
+from bnfold.merging.linear import Linear, after, beside, identity, plus, scaled
 from bnfold.merging.reading import channels_of, linear_of, spatial_sizes
 
 MOST_BASES = 10  # of one tensor, the nearest ones: what is further away is never worth it
 
 Form = Linear | Reason  # the operator, or why the two tensors are no such pair
 Forms = Mapping[str, Mapping[str, Form]]  # of a tensor, by the tensor that it is a function of
+Join = Callable[[Linear, Linear, Sequence[Size]], Form]
 SIGNS = {"Add": (1.0, 1.0), "Sub": (1.0, -1.0)}
 
 
@@ -26,6 +27,17 @@ def is_sum(index: GraphIndex, node: Node) -> bool:
     if node.op_type not in ("Add", "Sub", "Sum", "Mean"):
         return False
     return not any(index.is_constant(name) or not name for name in node.inputs)
+
+
+def is_concat(index: GraphIndex, node: Node, layout: Layout) -> bool:
+    """A Concat of computed tensors along the channels."""
+    if node.domain not in DEFAULT_DOMAINS or node.op_type != "Concat" or len(node.inputs) < 2:
+        return False
+    known = index.type_of(node.outputs[0]).shape
+    if known is None or any(index.is_constant(name) for name in node.inputs):
+        return False
+    axis = int(node.attributes.get("axis", 1)) % len(known)
+    return axis == (1 if layout is Layout.FIRST else len(known) - 1)
 
 
 def signs(node: Node) -> tuple[float, ...]:
@@ -39,7 +51,12 @@ def forms_of(index: GraphIndex, layout: Layout) -> Forms:
     found: dict[str, dict[str, Form]] = {}
     for node in sorted(index.nodes.values(), key=lambda n: n.order):
         if is_sum(index, node):
-            found[node.outputs[0]] = _of_sum(index, node, layout, found)
+            by = signs(node)
+            found[node.outputs[0]] = _of_all(index, node, layout, found, by, plus)
+            continue
+        if is_concat(index, node, layout):
+            by = (1.0,) * len(node.inputs)
+            found[node.outputs[0]] = _of_all(index, node, layout, found, by, beside)
             continue
         read = linear_of(index, node, layout)
         if read is None:
@@ -76,14 +93,21 @@ def bases_of(
     return own | dict(found.get(name, {}))
 
 
-def _of_sum(index: GraphIndex, node: Node, layout: Layout, found: Forms) -> dict[str, Form]:
-    """The sum over all operands, for each tensor of which all are a function."""
+def _of_all(
+    index: GraphIndex,
+    node: Node,
+    layout: Layout,
+    found: Forms,
+    by: tuple[float, ...],
+    join: Join,
+) -> dict[str, Form]:
+    """The operands joined, for each tensor of which all are a function."""
     operands = [bases_of(index, name, layout, found) for name in node.inputs]
     made: dict[str, Form] = {}
     for base in operands[0]:
         forms = [forms.get(base) for forms in operands]
         if None not in forms and len(made) < MOST_BASES:
-            made[base] = total(index, base, list(_weighted(forms, signs(node))))
+            made[base] = total(index, base, list(_weighted(forms, by)), join)
     return made
 
 
@@ -93,12 +117,12 @@ def _weighted(forms: list[Form | None], by: tuple[float, ...]) -> Iterator[Form]
         yield form if isinstance(form, Reason) else scaled(weight, form)
 
 
-def total(index: GraphIndex, base: str, forms: list[Form]) -> Form:
-    """The sum of forms in one base."""
+def total(index: GraphIndex, base: str, forms: list[Form], join: Join = plus) -> Form:
+    """The sum of forms in one base, or what else joins them."""
 
-    def add(a: Form, b: Form) -> Form:
+    def both(a: Form, b: Form) -> Form:
         if isinstance(a, Reason) or isinstance(b, Reason):
             return a if isinstance(a, Reason) else b
-        return plus(a, b, spatial_sizes(index, base, len(a.geometry.axes)))
+        return join(a, b, spatial_sizes(index, base, len(a.geometry.axes)))
 
-    return reduce(add, forms)
+    return reduce(both, forms)

@@ -125,6 +125,13 @@ def summed(a: Geometry, b: Geometry, sizes: Sequence[Size]) -> Geometry | Reason
     return _over_axes(_summed_axis, a, b, sizes, (a.inputs, a.outputs, gcd(a.group, b.group)))
 
 
+def stacked(a: Geometry, b: Geometry, sizes: Sequence[Size]) -> Geometry | Reason:
+    """The geometry of both outputs behind one another, for spatial sizes of x; no groups left."""
+    if (a.inputs, a.layout, len(a.axes)) != (b.inputs, b.layout, len(b.axes)):
+        return Reason.GEOMETRY_DIFFERS
+    return _over_axes(_summed_axis, a, b, sizes, (a.inputs, a.outputs + b.outputs, 1))
+
+
 def _summed_axis(a: Axis, b: Axis, n: Size) -> Axis | Reason:
     """All taps of both on one raster; both must give equally many outputs."""
     if a.stride != b.stride:

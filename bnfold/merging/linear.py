@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from bnfold.folding.affine import Array
 from bnfold.folding.reasons import Reason
-from bnfold.merging.geometry import Axis, Geometry, Size, composed, summed
+from bnfold.merging.geometry import Axis, Geometry, Size, composed, stacked, summed
 from bnfold.ops64.windows import last
 
 Thunk = Callable[[], Array]
@@ -68,6 +69,22 @@ def plus(a: Linear, b: Linear, sizes: Sequence[Size]) -> Linear | Reason:
     return Linear(geometry, kernel, _both(a.bias, b.bias), a.holds + b.holds)
 
 
+def beside(a: Linear, b: Linear, sizes: Sequence[Size]) -> Linear | Reason:
+    """a(x) and b(x) behind one another, as a Concat lays them."""
+    geometry = stacked(a.geometry, b.geometry, sizes)
+    if isinstance(geometry, Reason):
+        return geometry
+
+    def kernel() -> Array:
+        return np.concatenate([embedded(one.kernel(), one.geometry, geometry) for one in (a, b)])
+
+    def bias() -> Array:
+        parts = ((one.bias, one.geometry.outputs) for one in (a, b))
+        return np.concatenate([np.zeros(n) if made is None else made() for made, n in parts])
+
+    return Linear(geometry, kernel, bias if a.bias or b.bias else None, a.holds + b.holds)
+
+
 def after(outer: Linear, inner: Linear, sizes: Sequence[Size]) -> Linear | Reason:
     """outer(inner(x)); inner's bias must not meet outer's padding."""
     geometry = composed(outer.geometry, inner.geometry, sizes)
@@ -83,7 +100,7 @@ def after(outer: Linear, inner: Linear, sizes: Sequence[Size]) -> Linear | Reaso
         geometry,
         lambda: _product(outer, inner, geometry),
         _both(carried.total, outer.bias),
-        (*holds, carried.misses_padding),
+        (*holds, cache(carried.misses_padding)),  # asked of every sum that it is a part of
     )
 
 

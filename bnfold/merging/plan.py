@@ -149,6 +149,9 @@ def _plan(
     if not _pays(plan):
         whys.append(Reason.WOULD_COST_MORE)
         return None
+    if not linear.is_exact:
+        whys.append(Reason.PADDING_SHIFT)
+        return None
     return plan
 
 

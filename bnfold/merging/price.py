@@ -61,6 +61,8 @@ def _node(
         elif (inner := _geometry(forms, name, base)) is not None:
             read += cost.made_by(inner, sizes)
     own = linear_of(index, node, whole.layout)
+    if node.op_type == "Concat":
+        return cost.of_copy(made, width)
     if not isinstance(own, tuple):
         return cost.of_sum(len(node.inputs), made, width)
     constants = [c for c in map(index.constant, node.inputs) if c is not None]

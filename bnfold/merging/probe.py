@@ -53,7 +53,9 @@ def _input(index: GraphIndex, plan: Plan) -> Array | None:
         shape = index.type_of(plan.base).shape
         return rng.standard_normal((3,) * (len(shape or (0, 0)) - 1) + (geometry.inputs,))
     known = spatial_sizes(index, plan.base, len(geometry.axes))
-    sizes = [_extent(axis, n) for axis, n in zip(geometry.axes, known, strict=True)]
+    extents = [_extent(axis, n) for axis, n in zip(geometry.axes, known, strict=True)]
+    cut = any(node.op_type == "Slice" for node in _between(index, plan))  # may count rows
+    sizes = [e if n is None or not cut else n for e, n in zip(extents, known, strict=True)]
     if prod(sizes) * _dearest(index, plan, geometry) > MOST_WORK:
         return None
     return rng.standard_normal((1, geometry.inputs, *sizes))

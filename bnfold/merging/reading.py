@@ -11,12 +11,14 @@ from bnfold.folding.affine import Array
 from bnfold.folding.answers import Facts
 from bnfold.folding.facts import DEFAULT_DOMAINS, facts
 from bnfold.folding.reasons import Reason
+from bnfold.folding.rules.pieces import slices
 from bnfold.folding.spot import ARITHMETIC, Spot, belongs_to_gelu, map_of
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.numbers import FLOATS
 from bnfold.merging.geometry import Axis, Geometry, Layout, Size, diagonal
 from bnfold.merging.linear import Linear, identity
 
+OPEN_END = 2**31 - 1  # how exporters write "to the end"; larger numbers as well
 Read = tuple[int, Linear]  # the input slot that is read, and what is made of it
 
 
@@ -159,6 +161,36 @@ def _pad(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
     return 0, identity(Geometry(channels, channels, channels, grid, Layout.FIRST))
 
 
+def _slice(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
+    """Rows and columns cut away, or every so many of them kept."""
+    known = channels_of(index, node.inputs[0], layout)
+    cuts = None if known is None else slices(facts(index, node), known[1] + 2)
+    if layout is not Layout.FIRST or known is None or cuts is None or cuts.keys() & {0, 1}:
+        return None
+    channels, rank = known
+    sizes = spatial_sizes(index, node.inputs[0], rank)
+    grid = [_cut(cuts.get(k + 2), n) for k, n in enumerate(sizes)]
+    if None in grid:
+        return Reason.SHAPE_UNKNOWN
+    axes = tuple(axis for axis in grid if axis is not None)
+    return 0, identity(Geometry(channels, channels, channels, axes, Layout.FIRST))
+
+
+def _cut(cut: slice | None, n: Size) -> Axis | None:
+    """The axis that a slice leaves; of an open size it may tell no row from the wrong end."""
+    if cut is None:
+        return Axis()
+    start, end, step = cut.start, cut.stop, cut.step
+    if n is not None:
+        start, end, _ = cut.indices(n)
+        end -= n
+    elif end >= OPEN_END:
+        end = 0
+    if step < 1 or start < 0 or end > 0 or (n is not None and end + n <= start):
+        return None
+    return Axis(start, 1, 1, step, end - 1 - start)
+
+
 def _same(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
     known = channels_of(index, node.inputs[0], layout)
     if known is None or (len(node.inputs) > 2 and node.inputs[2]):  # a Dropout that may be live
@@ -262,5 +294,7 @@ _RULES: Mapping[str, Rule] = {
     "MatMul": _matmul,
     "Neg": _negative,
     "Pad": _pad,
+    "ScatterND": lambda *_: Reason.NOT_YET,  # writes a BatchNorm's shift as padding, in DBBs
+    "Slice": _slice,
     **dict.fromkeys(ARITHMETIC, _arithmetic),
 }

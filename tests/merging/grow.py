@@ -153,6 +153,33 @@ class Branches:
         grown = [n + int(w) for n, w in zip(shape[1:], widths.sum(0), strict=True)]
         return self.add("Pad", [x, pads.name]), (shape[0], *grown)
 
+    def cut(self, x: str, shape: Dims) -> tuple[str, Dims]:
+        """A Slice off the borders, perhaps of every other row."""
+        start, cut, step = (self.rng.integers(0, 2, self.rank) for _ in range(3))
+        made = [
+            (n - a - e - 1) // (1 + s) + 1
+            for n, a, e, s in zip(shape[1:], start, cut, step, strict=True)
+        ]
+        if min(made) < 1:
+            return x, shape
+        ends = [-1 if e else 2**63 - 1 for e in cut]
+        columns = [start, ends, range(2, self.rank + 2), step + 1]
+        first = len(self.constants)
+        names = [f"c{first + i}" for i in range(4)]
+        self.constants += [
+            ints(name, *map(int, column)) for name, column in zip(names, columns, strict=True)
+        ]
+        return self.add("Slice", [x, *names]), (shape[0], *map(int, made))
+
+    def joined(self, x: str, shape: Dims, target: Dims) -> tuple[str, Dims]:
+        """A Concat of two Convs that makes up the target's channels."""
+        part = int(self.rng.integers(1, target[0]))
+        a, made = self.conv(x, shape, part, target)
+        b, other = self.conv(x, shape, target[0] - part, target)
+        if made[1:] != other[1:]:
+            return a, made
+        return self.add("Concat", [a, b], axis=1), (target[0], *made[1:])
+
     def branch(self, x: str, shape: Dims, target: Dims, depth: int) -> str | None:
         """A chain from x to a tensor of the target's shape."""
         for _ in range(int(self.rng.integers(0, 3)) if depth else 0):
@@ -164,6 +191,8 @@ class Branches:
             return self.norm(x, shape) if choice < 0.7 else self.map(x, shape)
         if shape[0] == target[0] and self.rng.random() < 0.25:
             x, shape = self.pool(x, shape, target)
+        elif target[0] > 1 and self.rng.random() < 0.2:
+            x, shape = self.joined(x, shape, target)
         else:
             x, shape = self.conv(x, shape, target[0], target)
         if self.rng.random() < 0.3:
@@ -183,7 +212,7 @@ class Branches:
         if choice < 0.75:
             return self.pool(x, shape, None)
         if choice < 0.85:
-            return self.pad(x, shape)
+            return self.pad(x, shape) if self.rng.random() < 0.6 else self.cut(x, shape)
         if depth > 1:
             return self.sum(x, shape, depth - 1)
         return x, shape

@@ -224,6 +224,18 @@ ROWS = [
         net(conv("x", "a", bias=False, **ONE), conv("a", "y", **SAME)),
         {"Conv": 1},
     ),
+    Row(
+        "a bias that meets padding keeps its own branch apart alone",
+        net(
+            conv("x", "a", **SAME),
+            conv("x", "b", **ONE),
+            conv("x", "c", **ONE),
+            conv("c", "d", **SAME),
+            op("Sum", ["a", "b", "d"], "y"),
+        ),
+        {"Conv": 3, "Add": 1},
+        "padding-shift",
+    ),
     Row("3x3 -> 1x1", net(conv("x", "a", **SAME), conv("a", "y", **ONE)), {"Conv": 1}),
     Row(
         "1x1 padded -> 1x1: zeros of x give the bias",

@@ -51,7 +51,7 @@ def push_split(node: Facts, m: Affine, k: int) -> Answers:
     return Passes({i: m.take(axis, range(starts[i], starts[i + 1])) for i in range(len(lengths))})
 
 
-def _slices(node: Facts, rank: int) -> dict[int, slice] | None:
+def slices(node: Facts, rank: int) -> dict[int, slice] | None:
     """The slice along each axis, or None where one is computed at run time."""
     starts, ends = node.integers(1, "starts"), node.integers(2, "ends")
     if starts is None or ends is None:
@@ -72,7 +72,7 @@ def _slices(node: Facts, rank: int) -> dict[int, slice] | None:
 
 def pull_slice(node: Facts, m: Affine) -> Answers:
     """Outside of the slice nothing is seen: leave it as it is, or let the whole axis change."""
-    cuts = _slices(node, m.rank)
+    cuts = slices(node, m.rank)
     if cuts is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
     answers: list[Answer] = [] if any(axis in m.axes for axis in cuts) else [Passes({0: m})]
@@ -98,7 +98,7 @@ def push_slice(node: Facts, m: Affine, k: int) -> Answers:
         return Blocked(Reason.NONLINEAR_NEIGHBOURS)
     if not m.axes:
         return Passes({0: m})
-    cuts = _slices(node, m.rank)
+    cuts = slices(node, m.rank)
     if cuts is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
     for axis in m.axes:
