@@ -13,8 +13,8 @@ from bnfold.folding.masters import Role, in_range
 from bnfold.graph.constants import Constant
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.numbers import FLOATS
-from bnfold.merging.geometry import Layout
-from bnfold.merging.linear import Linear
+from bnfold.merging.geometry import Layout, Spread
+from bnfold.merging.linear import Linear, turned
 from bnfold.merging.plan import PRODUCTS, Plan
 
 
@@ -75,18 +75,27 @@ def _main(index: GraphIndex, plan: Plan) -> Node | None:
 def _weight(
     index: GraphIndex, plan: Plan, values: Values, main: Node | None, ledger: Ledger
 ) -> str:
-    linear, turned = plan.linear, plan.linear.geometry.layout is Layout.LAST
+    linear, laid = plan.linear, as_held(plan.linear, values.weight)
 
     def load() -> Array:
-        kernel = linear.kernel()
-        return kernel.T if turned else kernel
+        return as_held(linear, linear.kernel())
 
-    shape = values.weight.shape[::-1] if turned else values.weight.shape
-    constant = Constant(values.elem_type, shape, load, reads=_reads(index, plan))
+    constant = Constant(values.elem_type, laid.shape, load, reads=_reads(index, plan))
     old = main.inputs[1] if main is not None else ""
     name = _named(index, plan, constant, old, "weight")
-    ledger[name] = projected(values.weight.T if turned else values.weight)
+    ledger[name] = projected(laid)
     return name
+
+
+def as_held(linear: Linear, kernel: Array) -> Array:
+    """The kernel as the node's weight."""
+    match linear.geometry.layout:
+        case Layout.LAST:
+            return kernel.T
+        case Layout.TRANSPOSED:
+            return turned(kernel, linear.geometry.group)
+        case Layout.FIRST:
+            return kernel
 
 
 def _bias(
@@ -118,15 +127,22 @@ def _operator(index: GraphIndex, plan: Plan, weight: str, bias: str | None, targ
     index.types.setdefault(target, index.type_of(root.outputs[0]))
     if geometry.layout is Layout.LAST:
         return _product(index, plan, inputs, target)
-    node = index.put("Conv", inputs, target, behind=root, order=root.order)
+    node = index.put(conv_op(plan.linear), inputs, target, behind=root, order=root.order)
     node.edited = conv_attributes(plan.linear)
     return node
+
+
+def conv_op(linear: Linear) -> str:
+    """Conv or ConvTranspose."""
+    return "ConvTranspose" if linear.geometry.layout is Layout.TRANSPOSED else "Conv"
 
 
 def conv_attributes(linear: Linear) -> dict[str, object]:
     """Strides, dilations, pads and group, all said."""
     axes = linear.geometry.axes
+    added = [axis.added for axis in axes if isinstance(axis, Spread)]
     return {
+        **({"output_padding": added} if added else {}),
         "dilations": [axis.step for axis in axes],
         "group": linear.geometry.group,
         "kernel_shape": [axis.taps for axis in axes],

@@ -57,7 +57,9 @@ def _positions(axes: Sequence[Axis], layout: Layout, sizes: Sequence[Size]) -> i
 
 def of_operator(geometry: Geometry, read: int, made: int, parameters: int, width: int) -> Cost:
     """A node from the elements that it reads, makes and holds; `width` bytes an element."""
-    work = made // geometry.outputs * geometry.weights
+    spread = geometry.layout is Layout.TRANSPOSED  # every input position meets every tap
+    positions = read // geometry.inputs if spread else made // geometry.outputs
+    work = positions * geometry.weights
     return Cost(work, parameters, width * (read + made + parameters), 1)
 
 

@@ -30,7 +30,7 @@ from bnfold.merging.probe import probe
 from bnfold.merging.sums import Tree, is_inside, tree_of
 
 logger = logging.getLogger(__name__)
-_ROOTS = ("Conv", "AveragePool", "MatMul", "Gemm", "Concat")
+_ROOTS = ("Conv", "ConvTranspose", "AveragePool", "MatMul", "Gemm", "Concat")
 
 
 def folded_in_place(
@@ -48,7 +48,10 @@ def folded_in_place(
 def _swept(allowed: Allowed, index: GraphIndex, ledger: Ledger, scope: str) -> Swept:
     """Merge once over a whole graph."""
     sweep = _Sweep(allowed, index, ledger, scope)
+    ops = {node.op_type for node in index.nodes.values()}
     for layout in Layout:
+        if layout is Layout.TRANSPOSED and "ConvTranspose" not in ops:
+            continue
         forms = forms_of(index, layout)
         for node in sorted(index.nodes.values(), key=lambda n: -n.order):
             if node.key in index.nodes and _is_root(index, node):

@@ -37,7 +37,7 @@ def is_concat(index: GraphIndex, node: Node, layout: Layout) -> bool:
     if known is None or any(index.is_constant(name) for name in node.inputs):
         return False
     axis = int(node.attributes.get("axis", 1)) % len(known)
-    return axis == (1 if layout is Layout.FIRST else len(known) - 1)
+    return axis == (len(known) - 1 if layout is Layout.LAST else 1)
 
 
 def signs(node: Node) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, prod
 
 from bnfold.folding.reasons import Reason
@@ -23,6 +23,7 @@ class Layout(enum.Enum):
 
     FIRST = "axis 1, spatial axes behind it: Conv"
     LAST = "the last axis: MatMul and Gemm"
+    TRANSPOSED = "axis 1, spatial axes behind it: ConvTranspose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,47 @@ class Axis:
         """The offsets of all taps."""
         return tuple(self.first + self.step * i for i in range(self.taps))
 
+    @property
+    def is_in_place(self) -> bool:
+        """Every position to itself."""
+        return self == type(self)()
+
+    @property
+    def is_expressible(self) -> bool:
+        """Whether ONNX can say it: padding is never negative there."""
+        return self.begin >= 0 and self.end >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread(Axis):
+    """An axis of ConvTranspose: y[stride i + first + step k] gets w_k x[i].
+
+    It has stride n + slack + 1 outputs.
+    """
+
+    @property
+    def end(self) -> int:
+        """The padding behind, as ONNX writes it."""
+        return max(0, self.last - self.stride - self.slack)
+
+    @property
+    def added(self) -> int:
+        """The output padding."""
+        return max(0, self.slack + self.stride - self.last)
+
+    def count(self, n: int) -> int:
+        """Outputs on an axis of n inputs."""
+        return self.stride * n + self.slack + 1
+
+    def meets_zeros(self, offset: int, n: Size) -> bool:
+        """Taps overlap differently from place to place: a constant plane does not stay one."""
+        return not self.is_in_place
+
+    @property
+    def is_expressible(self) -> bool:
+        """Whether ONNX can say it: output padding is smaller than stride or dilation there."""
+        return self.begin >= 0 and self.added < max(self.stride, self.step)
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -100,20 +142,18 @@ class Geometry:
         return self.group == self.inputs == self.outputs and prod(self.taps) == 1
 
     @property
-    def is_in_place(self) -> bool:
-        """Diagonal, and every position to itself: an affine map."""
-        return self.is_diagonal and all(axis == Axis() for axis in self.axes)
-
-    @property
     def is_expressible(self) -> bool:
-        """Whether one ONNX node can say it: padding is never negative there."""
-        return all(axis.begin >= 0 and axis.end >= 0 for axis in self.axes)
+        """Whether one ONNX node can say it."""
+        if self.layout is Layout.TRANSPOSED and all(axis.is_in_place for axis in self.axes):
+            return False  # that is a Conv
+        return all(axis.is_expressible for axis in self.axes)
 
 
 def diagonal(channels: int, rank: int, layout: Layout) -> Geometry:
     """The geometry of the identity."""
-    spatial = rank if layout is Layout.FIRST else 0
-    return Geometry(channels, channels, channels, (Axis(),) * spatial, layout)
+    spatial = 0 if layout is Layout.LAST else rank
+    axis = Spread() if layout is Layout.TRANSPOSED else Axis()
+    return Geometry(channels, channels, channels, (axis,) * spatial, layout)
 
 
 def summed(a: Geometry, b: Geometry, sizes: Sequence[Size]) -> Geometry | Reason:
@@ -141,7 +181,8 @@ def _summed_axis(a: Axis, b: Axis, n: Size) -> Axis | Reason:
     first, last = min(a.first, b.first), max(a.last, b.last)
     step = gcd(_step(a), _step(b), b.first - a.first) or 1
     # of two slacks with the same outputs the larger one: its padding is not negative
-    return Axis(first, step, (last - first) // step + 1, a.stride, max(a.slack, b.slack))
+    taps = (last - first) // step + 1
+    return replace(a, first=first, step=step, taps=taps, slack=max(a.slack, b.slack))
 
 
 def composed(outer: Geometry, inner: Geometry, sizes: Sequence[Size]) -> Geometry | Reason:
@@ -160,6 +201,10 @@ def _composed_axis(outer: Axis, inner: Axis, n: Size) -> Axis | Reason:
     Outside of its grid, inner's output counts as zero for outer. As one operator it would be
     computed there: both agree only if it reads nothing but zeros there.
     """
+    if isinstance(outer, Spread):
+        if inner.is_in_place or outer.is_in_place:
+            return outer if inner.is_in_place else inner
+        return Reason.GEOMETRY_DIFFERS
     middle = inner.known_count(n)
     if outer.first < 0 and inner.last >= inner.stride:
         return Reason.PADDING_SHIFT

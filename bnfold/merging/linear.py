@@ -40,6 +40,15 @@ class Linear:
         return all(condition() for condition in self.holds)
 
 
+Read = tuple[int, Linear]  # the input slot that a node reads, and what it makes of it
+
+
+def turned(weight: Array, group: int) -> Array:
+    """(inputs, outputs/group, *taps) as (outputs, inputs/group, *taps), and back."""
+    grouped = weight.reshape(group, -1, *weight.shape[1:]).swapaxes(1, 2)
+    return np.ascontiguousarray(grouped.reshape(-1, *grouped.shape[2:]))
+
+
 def identity(geometry: Geometry) -> Linear:
     """X -> x."""
     return Linear(geometry, lambda: np.ones((geometry.outputs, 1, *geometry.taps)))

@@ -22,7 +22,7 @@ from bnfold.merging.price import price
 from bnfold.merging.sums import Term, Tree
 
 Group = tuple[tuple[int, ...], Linear]  # terms by their position, and their sum
-PRODUCTS = ("Conv", "Gemm", "MatMul")
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _WORKS = (*PRODUCTS, "AveragePool", "BatchNormalization", "Pad")
 
 

@@ -16,7 +16,7 @@ from bnfold import ops64
 from bnfold.errors import BnfoldError
 from bnfold.folding.affine import Array
 from bnfold.graph.index import GraphIndex, Node
-from bnfold.merging.apply import Values, conv_attributes
+from bnfold.merging.apply import Values, as_held, conv_attributes, conv_op
 from bnfold.merging.geometry import Axis, Geometry, Layout
 from bnfold.merging.plan import Plan
 from bnfold.merging.reading import spatial_sizes
@@ -116,8 +116,8 @@ def _merged(plan: Plan, values: Values, x: Array) -> tuple[Array, Array]:
         if geometry.layout is Layout.LAST:
             made = a @ w.T
         else:
-            attributes = conv_attributes(plan.linear)
-            (made,) = ops64.compute("Conv", 11, [a, w], attributes, 1)
+            attributes, weight = conv_attributes(plan.linear), as_held(plan.linear, w)
+            (made,) = ops64.compute(conv_op(plan.linear), 11, [a, weight], attributes, 1)
         out.append(made)
     if values.bias is not None:
         lay = values.bias.reshape(-1, *[1] * len(geometry.axes))

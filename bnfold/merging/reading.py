@@ -13,13 +13,14 @@ from bnfold.folding.facts import DEFAULT_DOMAINS, facts
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules.pieces import slices
 from bnfold.folding.spot import ARITHMETIC, Spot, belongs_to_gelu, map_of
+from bnfold.graph.constants import Constant
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.numbers import FLOATS
-from bnfold.merging.geometry import Axis, Geometry, Layout, Size, diagonal
-from bnfold.merging.linear import Linear, identity
+from bnfold.merging import matrices
+from bnfold.merging.geometry import Axis, Geometry, Layout, Size, Spread, diagonal
+from bnfold.merging.linear import Linear, Read, identity, turned
 
 OPEN_END = 2**31 - 1  # how exporters write "to the end"; larger numbers as well
-Read = tuple[int, Linear]  # the input slot that is read, and what is made of it
 
 
 def linear_of(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
@@ -45,28 +46,61 @@ def spatial_sizes(index: GraphIndex, name: str, rank: int) -> tuple[Size, ...]:
 def channels_of(index: GraphIndex, name: str, layout: Layout) -> tuple[int, int] | None:
     """(channels, rank) of a tensor, where both are known."""
     shape = index.type_of(name).shape
-    if shape is None or len(shape) < (3 if layout is Layout.FIRST else 2):
+    if shape is None or len(shape) < (2 if layout is Layout.LAST else 3):
         return None
-    channels = shape[1 if layout is Layout.FIRST else -1]
+    channels = shape[-1 if layout is Layout.LAST else 1]
     return (channels, len(shape) - 2) if isinstance(channels, int) else None
 
 
 def _conv(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
-    if layout is not Layout.FIRST:
+    held = None if layout is Layout.LAST else _parameters(index, node)
+    if held is None:
         return None
-    weight = index.constant(node.inputs[1])
-    bias = index.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
-    if weight is None or weight.elem_type not in FLOATS or len(weight.shape) < 3:
-        return None
-    if bias is None and len(node.inputs) > 2 and node.inputs[2]:
-        return None
-    seen = facts(index, node)
-    axes = _axes(index, seen, weight.shape[2:])
+    weight, bias = held
+    axes = _axes(index, facts(index, node), weight.shape[2:])
     if isinstance(axes, Reason):
         return axes
+    if layout is Layout.TRANSPOSED:  # as far as it moves nothing, it is both
+        if any(axis != Axis() for axis in axes):
+            return None
+        axes = (Spread(),) * len(axes)
     group = int(node.attributes.get("group", 1))
-    geometry = Geometry(weight.shape[1] * group, weight.shape[0], group, axes, Layout.FIRST)
+    geometry = Geometry(weight.shape[1] * group, weight.shape[0], group, axes, layout)
     return 0, Linear(geometry, weight.value, None if bias is None else bias.value)
+
+
+def _parameters(index: GraphIndex, node: Node) -> tuple[Constant, Constant | None] | None:
+    """Weight and bias, where both are constants."""
+    weight = index.constant(node.inputs[1])
+    biased = len(node.inputs) > 2 and bool(node.inputs[2])
+    bias = index.constant(node.inputs[2]) if biased else None
+    if weight is None or weight.elem_type not in FLOATS or len(weight.shape) < 3:
+        return None
+    return None if biased and bias is None else (weight, bias)
+
+
+def _conv_transpose(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
+    """Its weight is (inputs, outputs/group, *taps)."""
+    held = _parameters(index, node) if layout is Layout.TRANSPOSED else None
+    if held is None:
+        return None
+    weight, bias = held
+    told = node.attributes
+    if told.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or told.get("output_shape"):
+        return Reason.NOT_YET
+    rank, group = len(weight.shape) - 2, int(told.get("group", 1))
+    strides, dilations = (told.get(name) or [1] * rank for name in ("strides", "dilations"))
+    pads, added = told.get("pads") or [0] * 2 * rank, told.get("output_padding") or [0] * rank
+    axes = []
+    for k, taps in enumerate(weight.shape[2:]):
+        span = dilations[k] * (taps - 1) + 1
+        slack = added[k] + span - pads[k] - pads[k + rank] - strides[k] - 1
+        axes.append(Spread(-pads[k], dilations[k], taps, strides[k], slack))
+    outputs = weight.shape[1] * group
+    geometry = Geometry(weight.shape[0], outputs, group, tuple(axes), layout)
+    return 0, Linear(
+        geometry, lambda: turned(weight.value(), group), None if bias is None else bias.value
+    )
 
 
 def _axes(index: GraphIndex, node: Facts, kernel: Sequence[int]) -> tuple[Axis, ...] | Reason:
@@ -228,7 +262,7 @@ def _mapped(index: GraphIndex, spot: Spot, layout: Layout) -> Read | Reason | No
     m = map_of(index, spot)
     if isinstance(m, Reason):
         return m
-    axis = 1 if layout is Layout.FIRST else m.rank - 1
+    axis = m.rank - 1 if layout is Layout.LAST else 1
     if any(a != axis for a in m.axes) or m.rank != rank + 2:
         return None
     shift = None if m.is_scale_only else m.shift
@@ -244,54 +278,16 @@ def _of_map(scale: Array, shift: Array | None, geometry: Geometry) -> Linear:
     return Linear(geometry, lambda: kernel, lambda: bias)
 
 
-def _matmul(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
-    """X W with a constant W (K, N): its weight is W transposed."""
-    weight = index.constant(node.inputs[1])
-    known = index.type_of(node.inputs[0]).shape
-    if layout is not Layout.LAST or weight is None or weight.elem_type not in FLOATS:
-        return None
-    if len(weight.shape) != 2 or known is None or len(known) < 2:
-        return None
-    inputs, outputs = weight.shape
-    geometry = Geometry(inputs, outputs, 1, (), Layout.LAST)
-    return 0, Linear(geometry, lambda: weight.value().T)
-
-
-def _gemm(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
-    """X W alpha + c beta, for an x that is not transposed and a c along the columns."""
-    weight = index.constant(node.inputs[1])
-    added = node.inputs[2] if len(node.inputs) > 2 else ""
-    bias = index.constant(added) if added else None
-    if layout is not Layout.LAST or weight is None or weight.elem_type not in FLOATS:
-        return None
-    if node.attributes.get("transA", 0) or (bias is None and added):
-        return None
-    alpha, beta = (float(np.float32(node.attributes.get(k, 1.0))) for k in ("alpha", "beta"))
-    turned = bool(node.attributes.get("transB", 0))
-    outputs, inputs = weight.shape if turned else weight.shape[::-1]
-    if bias is not None and prod(bias.shape) not in (1, outputs):
-        return None
-    if bias is not None and bias.shape[:-1] not in ((), (1,)):
-        return None
-    geometry = Geometry(inputs, outputs, 1, (), Layout.LAST)
-    return 0, Linear(
-        geometry,
-        lambda: alpha * (weight.value() if turned else weight.value().T),
-        None
-        if bias is None or beta == 0
-        else lambda: np.broadcast_to(beta * bias.value().reshape(-1), (outputs,)),
-    )
-
-
 Rule = Callable[[GraphIndex, Node, Layout], Read | Reason | None]
 _RULES: Mapping[str, Rule] = {
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "Dropout": _same,
-    "Gemm": _gemm,
+    "Gemm": matrices.gemm,
     "Identity": _same,
-    "MatMul": _matmul,
+    "MatMul": matrices.matmul,
     "Neg": _negative,
     "Pad": _pad,
     "ScatterND": lambda *_: Reason.NOT_YET,  # writes a BatchNorm's shift as padding, in DBBs

@@ -180,6 +180,48 @@ class Branches:
             return a, made
         return self.add("Concat", [a, b], axis=1), (target[0], *made[1:])
 
+    def spread(
+        self, x: str, shape: Dims, target: tuple[int, Dims, Dims] | None
+    ) -> tuple[str, Dims]:
+        """A ConvTranspose; `target`: its outputs, strides and spatial sizes, if they are given."""
+        if target is None:
+            strides = tuple(int(s) for s in self.rng.choice([1, 2, 2, 3], self.rank))
+            outputs, sizes = int(self.rng.choice([shape[0], 2, 4])), None
+        else:
+            outputs, strides, sizes = target
+        axes = [
+            self._spread_axis(n, s, None if sizes is None else sizes[i])
+            for i, (n, s) in enumerate(zip(shape[1:], strides, strict=True))
+        ]
+        group = self._group(shape[0], outputs)
+        kernel = [a[0] for a in axes]
+        inputs = [x, self.constant(randn(self.rng, shape[0], outputs // group, *kernel))]
+        if self.rng.random() < 0.5:
+            inputs.append(self.constant(randn(self.rng, outputs)))
+        out = self.add(
+            "ConvTranspose",
+            inputs,
+            group=group,
+            strides=list(strides),
+            dilations=[a[1] for a in axes],
+            pads=[a[2] for a in axes] + [a[3] for a in axes],
+            output_padding=[a[4] for a in axes],
+        )
+        return out, (outputs, *(a[5] for a in axes))
+
+    def _spread_axis(
+        self, n: int, stride: int, want: int | None
+    ) -> tuple[int, int, int, int, int, int]:
+        """(kernel, dilation, begin, end, output padding, outputs)."""
+        while True:
+            k = int(self.rng.choice([1, 2, 3, 4, 5]))
+            d = int(self.rng.choice([1, 1, 2])) if k > 1 else 1
+            begin, end = (int(v) for v in self.rng.integers(0, 3, 2))
+            added = int(self.rng.integers(0, max(stride, d)))
+            out = stride * (n - 1) + added + (k - 1) * d + 1 - begin - end
+            if out >= 1 and (out == want or (want is None and out >= 2)):
+                return k, d, begin, end, added, out
+
     def branch(self, x: str, shape: Dims, target: Dims, depth: int) -> str | None:
         """A chain from x to a tensor of the target's shape."""
         for _ in range(int(self.rng.integers(0, 3)) if depth else 0):
@@ -238,6 +280,28 @@ class Branches:
         return terms[0], target
 
 
+def _spread_sum(net: Branches, x: str, shape: Dims) -> tuple[str, Dims]:
+    """ConvTransposes of one tensor, added up, scaled, normed, with a 1x1 Conv here and there."""
+    first, made = net.spread(x, shape, None)
+    strides = onnx.helper.get_attribute_value(
+        next(a for a in net.nodes[-1].attribute if a.name == "strides")
+    )
+    terms = [first]
+    for _ in range(int(net.rng.integers(1, 4))):
+        inner, inside = x, shape
+        if net.rng.random() < 0.3:
+            weight = net.constant(randn(net.rng, 4, shape[0], *[1] * net.rank))
+            inner, inside = net.add("Conv", [x, weight]), (4, *shape[1:])
+        term, _ = net.spread(inner, inside, (made[0], tuple(strides), made[1:]))
+        if net.rng.random() < 0.4:
+            term = net.norm(term, made) if net.rng.random() < 0.5 else net.map(term, made)
+        terms.append(term)
+    while len(terms) > 1:
+        op_type = str(net.rng.choice(["Add", "Sub", "Sum", "Mean"]))
+        terms.append(net.add(op_type, [terms.pop(0), terms.pop(0)]))
+    return terms[0], made
+
+
 def model_of(seed: int, dtype: Any = np.float32) -> onnx.ModelProto:
     """The model of a seed: up to three sums, with and without a nonlinearity between."""
     net = Branches(seed, dtype)
@@ -246,7 +310,10 @@ def model_of(seed: int, dtype: Any = np.float32) -> onnx.ModelProto:
     for _ in range(int(net.rng.integers(1, 4))):
         if net.rng.random() < 0.5:
             x = net.add("Relu", [x])
-        x, shape = net.sum(x, shape, 2) if net.rng.random() < 0.8 else net._step(x, shape, 2)
+        if seed % 10 == 9:
+            x, shape = _spread_sum(net, x, shape)
+        else:
+            x, shape = net.sum(x, shape, 2) if net.rng.random() < 0.8 else net._step(x, shape, 2)
         if net.rng.random() < 0.1:
             outputs.append(x)
     outputs = list(dict.fromkeys([*outputs, net.add("Identity", [x])]))
