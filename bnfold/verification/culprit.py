@@ -12,7 +12,7 @@ from bnfold.folding.report import Fold
 from bnfold.show import show
 from bnfold.verification import layers as layer_walk
 from bnfold.verification import steps
-from bnfold.verification.judge import Asked, Question, cases_of, subjects
+from bnfold.verification.judge import Asked, Question, fitting, subjects
 from bnfold.verification.refold import reference_of
 from bnfold.verification.subject import Model, Subject
 from bnfold.verification.verdict import JITTER_LIMIT, Layer
@@ -63,8 +63,11 @@ def bisect(original: Model, candidate: Model | None = None, **asked: Unpack[Aske
         a, b = subjects(original, candidate, Path(folder))
         if not layer_walk.surviving(a.model, b.model):
             raise CheckFailed("no tensor has the same name in both models")
-        cases = layer_walk.telling(cases_of(a, question))
-        found = layer_walk.layers(a, b, cases, question.seed)
+        found = fitting(
+            a,
+            question,
+            lambda cases: layer_walk.layers(a, b, layer_walk.telling(cases), question.seed),
+        )
         if not found:
             raise CheckFailed("no tensor could be compared in float64")
         return _first(a, b, found)

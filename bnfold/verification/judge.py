@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 from bnfold import child
 from bnfold.errors import UsageError
+from bnfold.show import show
 from bnfold.verification import layers as layer_walk
 from bnfold.verification import saved
 from bnfold.verification.brought import MAX_BYTES, Brought, brought
-from bnfold.verification.cases import Case, Shapes, generated
+from bnfold.verification.cases import OPEN_SIZES, Case, Misfit, Shapes, generated, sizes_taken
 from bnfold.verification.metric import Metric, measured
 from bnfold.verification.runtime import Runtime
 from bnfold.verification.subject import Model, Subject, check_signatures, subject
 from bnfold.verification.tolerance import Tolerance
 from bnfold.verification.trial import Progress, Trial
 from bnfold.verification.verdict import Layer, Verdict
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +94,49 @@ def verify(a: Model, b: Model, **asked: Unpack[Asked]) -> Verdict:
         raise UsageError("rtol and atol go together", hint="--rtol 1e-3 --atol 1e-5")
     with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
         pair = subjects(a, b, Path(folder))
-        verdict = _answered(pair, cases_of(pair[0], question), question)
+        verdict = fitting(pair[0], question, lambda cases: _answered(pair, cases, question))
     return replace(verdict, seconds=round(time.monotonic() - began, 3))
 
 
-def cases_of(original: Subject, question: Question) -> tuple[Case, ...]:
-    """The inputs that the question brings, or seeded ones.
+def fitting(original: Subject, question: Question, answer: Callable[[tuple[Case, ...]], T]) -> T:
+    """The answer on the inputs that the question brings, or on seeded ones.
+
+    Where the model leaves sizes open that nobody gave, several are tried: many a model runs on
+    some only.
 
     Raises:
         UsageError: no such file, or sizes that cannot be.
         DataError: damaged inputs, or such as do not fit.
     """
     if question.inputs is not None:
-        cases = brought(question.inputs, original.inputs, question.max_bytes)
-    else:
-        batches = _batches(question.batches)
-        cases = generated(original.inputs, batches, question.shapes, question.seed)
+        return answer(
+            _kept(brought(question.inputs, original.inputs, question.max_bytes), question)
+        )
+    batches = _batches(question.batches)
+    tried: dict[str, Misfit] = {}
+    for sizes in OPEN_SIZES:
+        cases = generated(original.inputs, batches, question.shapes, question.seed, sizes)
+        taken = _taken(original, cases, question)
+        if taken in tried:
+            break
+        try:
+            return answer(_kept(cases, question))
+        except Misfit as cause:
+            tried[taken] = cause
+            if not taken:  # all sizes are the model's or the user's
+                raise
+    first = next(iter(tried.values()))
+    hint = f"give its sizes with --shape, or real inputs with --inputs; tried: {'; '.join(tried)}"
+    raise Misfit(first.message, where=first.where, hint=hint)
+
+
+def _taken(original: Subject, cases: tuple[Case, ...], question: Question) -> str:
+    """The sizes that nobody gave, as `--shape` takes them."""
+    taken = sizes_taken(original.inputs, question.shapes, cases[0])
+    return " ".join(f"{show(name)}={','.join(map(str, shape))}" for name, shape in taken)
+
+
+def _kept(cases: tuple[Case, ...], question: Question) -> tuple[Case, ...]:
     if question.save_inputs is not None:
         saved.save(question.save_inputs, cases)
     return cases
@@ -118,16 +148,16 @@ def _answered(
     tolerance = Tolerance(question.rtol, question.atol)
     told = question.progress or (lambda done, of, what: None)
     with Runtime(question.provider, timeout_s=question.timeout_s) as runtime:
-        trial = Trial(pair, cases, runtime, tolerance, question.seed, told)
-        trial.run()
+        verdict = Trial(pair, cases, runtime, tolerance, question.seed, told).verdict()
+        if question.inputs is None and (taken := _taken(pair[0], cases, question)):
+            verdict = replace(verdict, notes=(*verdict.notes, f"open sizes were taken as {taken}"))
         numbers = None
         if question.metric is not None:
             numbers = measured(question.metric, runtime, pair)
-        trial.close()
     walked: tuple[Layer, ...] = ()
     if question.layers:
         walked = layer_walk.layers(*pair, layer_walk.telling(cases), question.seed)
-    return replace(trial.verdict(walked), metric=numbers)
+    return replace(verdict, metric=numbers, layers=walked)
 
 
 def subjects(a: Model, b: Model, folder: Path) -> tuple[Subject, Subject]:

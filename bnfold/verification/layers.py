@@ -13,7 +13,7 @@ import onnx
 from bnfold.errors import DataError
 from bnfold.ops64 import EvaluationError, Evaluator, Unsupported
 from bnfold.show import show
-from bnfold.verification.cases import Array, Case
+from bnfold.verification.cases import Array, Case, Misfit
 from bnfold.verification.measures import UNIT, Pool, rms
 from bnfold.verification.refold import reference_of
 from bnfold.verification.subject import Subject
@@ -45,6 +45,7 @@ def layers(a: Subject, b: Subject, cases: Sequence[Case], seed: int = 0) -> tupl
 
     Raises:
         DataError: a graph does not run on a case.
+        Misfit: the same of a case that was generated.
     """
     tracks: dict[str, _Track] = {}
     evaluators = _evaluators(a, b, seed)
@@ -112,7 +113,8 @@ def _compared(these: _Evaluators, case: Case, label: str, tracks: dict[str, _Tra
     except Unsupported:
         return False
     except EvaluationError as cause:
-        raise DataError(f"the graph does not run: {show(cause, 300)}", where=label) from cause
+        kind = DataError if case.given else Misfit
+        raise kind(f"the graph does not run: {show(cause, 300)}", where=label) from cause
     return True
 
 

@@ -1,0 +1,124 @@
+"""From the evidence to what the gates say together, in one sentence, with remarks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bnfold.show import show
+from bnfold.verification.evidence import Evidence
+from bnfold.verification.gates import LEAST_CASES
+from bnfold.verification.runtime import both_installed
+from bnfold.verification.truth import Watched
+from bnfold.verification.verdict import JITTER_LIMIT, Gate, Verdict
+
+
+def judged(evidence: Evidence, runs: Sequence[str], provider: str) -> Verdict:
+    """The verdict, still without the names of models and inputs."""
+    gates = gates_of(evidence, runs, provider)
+    unseen = [] if evidence.reference == "tolerance" else _unseen(evidence)
+    remarks = _seen_through(evidence) + _remarks(evidence, gates)
+    remarks += [
+        f"output {show(pair.original)} does not depend on the weights on these inputs:"
+        " they prove nothing about it"
+        for pair in unseen
+    ]
+    deciding = [gate for gate in gates if gate.decides and gate.ok is not None]
+    failed = [gate for gate in deciding if not gate.ok]
+    proven = not (unseen and len(unseen) == len(evidence.outputs))
+    comparisons = evidence.comparisons.values()
+    bins = sum((one.bins() for one in comparisons), Counter[float]())
+    return Verdict(
+        ok=not failed and proven,
+        sentence=_sentence(failed, deciding, proven=proven),
+        reference=evidence.reference,
+        gates=tuple(gates),
+        outputs=tuple(comparison.report() for comparison in comparisons),
+        inputs=(),
+        provider=provider,
+        original="",
+        candidate="",
+        seed=0,
+        notes=(*evidence.notes, *remarks),
+        folds=evidence.folds,
+        histogram=tuple(sorted(bins.items())),
+    )
+
+
+def gates_of(evidence: Evidence, runs: Sequence[str], provider: str) -> list[Gate]:
+    """All gates in order, cheapest first; a tolerance of the caller's own decides alone."""
+    if evidence.reference == "tolerance":
+        return [evidence.certificate, evidence.tolerance.gate()]
+    evidence.runtime.least = evidence.float64.effects()
+    ran = evidence.runtime.gates(runs, provider)
+    cast = []
+    if evidence.narrowing.unit:  # a run in half errs by far more than most faults do
+        ran = [_shown(gate) for gate in ran]
+        cast = [evidence.narrowing.gate(evidence.float64.departure())]
+    found = [evidence.certificate, evidence.float64.gate(), *cast, *ran]
+    if evidence.tolerance.asked:
+        return [*map(_shown, found), evidence.tolerance.gate()]
+    return found
+
+
+def _shown(gate: Gate) -> Gate:
+    return replace(gate, decides=False)
+
+
+def _tracked(evidence: Evidence) -> tuple[set[str], list[Watched]]:
+    """Blind outputs that a tensor before them sees through, and the tensors that do."""
+    dark = evidence.float64.blind()
+    blind = {pair.original for pair in dark if pair.behind is None}
+    through = [p for p in evidence.pairs if p.behind in blind and p not in dark]
+    return blind, through
+
+
+def _unseen(evidence: Evidence) -> list[Watched]:
+    """Outputs that these inputs prove nothing about."""
+    blind, through = _tracked(evidence)
+    seen = {pair.behind for pair in through}
+    return [
+        p
+        for p in evidence.pairs
+        if p.behind is None and p.original in blind and p.original not in seen
+    ]
+
+
+def _seen_through(evidence: Evidence) -> list[str]:
+    return [
+        f"output {show(pair.behind or '')} is saturated on these inputs:"
+        f" {show(pair.original)} before it was compared"
+        for pair in _tracked(evidence)[1]
+    ]
+
+
+def _remarks(evidence: Evidence, gates: Sequence[Gate]) -> list[str]:
+    said = []
+    failed = {gate.name for gate in gates if gate.ok is False and gate.decides}
+    if failed == {"float64"} and evidence.certificate.ok is None:
+        said.append(
+            "its runtime error is no larger than the original's own: a fold computed in"
+            " float32 where means and biases cancel looks like this, too"
+        )
+    if evidence.runtime.cases < LEAST_CASES and evidence.reference == "float64":
+        said.append(f"only {evidence.runtime.cases} inputs: {LEAST_CASES} say more")
+    if mend := both_installed():
+        said.append(f"onnxruntime and onnxruntime-gpu lie over each other: {mend}")
+    return said
+
+
+def _sentence(failed: list[Gate], deciding: list[Gate], *, proven: bool) -> str:
+    if failed:
+        return f"not equivalent: {failed[0].sentence}"
+    if not proven:
+        return "nothing is proven: no output depends on the weights on these inputs"
+    float64 = next((gate for gate in deciding if gate.name == "float64"), None)
+    if float64 is None or float64.value is None:
+        return f"equivalent: {deciding[-1].sentence}" if deciding else "equivalent"
+    runtime = [g.value for g in deciding if g.name == "runtime-candidate-none"]
+    own = f"; its runtime error is {runtime[0]:.2g} times the original's own" if runtime else ""
+    return (
+        f"equivalent: it departs by {float64.value:.2g} times what rounding its weights does"
+        f" (limit {JITTER_LIMIT:g}){own}"
+    )
