@@ -25,7 +25,7 @@ import atheris
 with atheris.instrument_imports(include=["bnfold"]):
     from bnfold import onnxfile
     from bnfold.errors import BnfoldError
-    from bnfold.folding.engine import fold_in_place
+    from bnfold.folding.model import fold_in_place
     from bnfold.folding.report import Options
 import onnx
 from google.protobuf.descriptor import FieldDescriptor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,16 @@ def check(
     if provider is not None and provider not in PROVIDERS:
         raise UsageError(f"unknown provider {provider!r}", hint=f"one of {', '.join(PROVIDERS)}")
     try:
-        return command.check(os.fspath(folder), provider or "", runs)
+        return command.check(os.fspath(folder), provider or "", runs, _limit)
     except Refused as refused:
         raise _error(refused.exit_code, refused.message, refused.where, refused.hint) from refused
+
+
+def _limit(provider: str) -> AbstractContextManager[None]:
+    """Around each call of ONNX Runtime: in a foreign folder it may never return, or fill memory."""
+    if provider == PROVIDERS["cpu"]:
+        child.limit_memory()
+    return child.native_call()
 
 
 def check_apart(folder: Path, script: Path, provider: str) -> dict[str, Any]:

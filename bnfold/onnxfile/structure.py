@@ -14,6 +14,7 @@ from bnfold.show import show
 
 Body = onnx.GraphProto | onnx.FunctionProto
 Scopes = tuple[set[str], ...]
+_KINDS = frozenset(onnx.TensorProto.DataType.values())
 
 
 def check_and_sort(model: onnx.ModelProto) -> None:
@@ -33,14 +34,17 @@ def _graph(graph: onnx.GraphProto, outer: Scopes) -> set[str]:
     """Check one graph; answers the names that it reads from the scopes around it."""
     inputs = [value.name for value in graph.input]
     constants = [tensor.name for tensor in graph.initializer]
-    constants += [tensor.values.name for tensor in graph.sparse_initializer]
+    for sparse in graph.sparse_initializer:
+        constants.append(sparse.values.name)
+        if len(sparse.dims) > MOST_DIMS:
+            raise ModelError(f"'{show(sparse.values.name)}' has {len(sparse.dims)} dimensions")
     outputs = [value.name for value in graph.output]
     _unique(_text(inputs, "graph input"), "graph input")
     _unique(_text(constants, "initializer"), "initializer")
     _unique(_text(outputs, "graph output"), "graph output")
     for values in (graph.input, graph.output, graph.value_info):
         for value in values:
-            _check_rank(value)
+            _check_type(value)
     return _body(graph, {*inputs, *constants}, outputs, outer)
 
 
@@ -72,6 +76,7 @@ def _body(body: Body, given: set[str], outputs: Sequence[str], outer: Scopes) ->
 def _reads(node: onnx.NodeProto, scopes: Scopes) -> set[str]:
     """What a node reads, the captures of its subgraphs included."""
     names = {name for name in _text(node.input, "input of a node") if name}
+    _unique(_text([one.name for one in node.attribute], "attribute"), "attribute")
     for attribute in node.attribute:
         if attribute.HasField("g"):
             names |= _graph(attribute.g, scopes)
@@ -105,11 +110,14 @@ def _sort(body: Body, needs: list[set[int]]) -> None:
     body.node.extend(nodes[index] for index in order)
 
 
-def _check_rank(value: onnx.ValueInfoProto) -> None:
+def _check_type(value: onnx.ValueInfoProto) -> None:
     _text([value.name], "value")
-    rank = len(value.type.tensor_type.shape.dim)
+    kind = value.type.tensor_type
+    rank = len(kind.shape.dim)
     if rank > MOST_DIMS:
         raise ModelError(f"'{show(value.name)}' has {rank} dimensions; {MOST_DIMS} is the most")
+    if kind.elem_type not in _KINDS:
+        raise ModelError(f"'{show(value.name)}' has the unknown number type {kind.elem_type}")
 
 
 def _text(names: Iterable[str], what: str) -> list[str]:

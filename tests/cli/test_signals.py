@@ -107,7 +107,8 @@ class Place:
             env=environment,
         ) as process:
             assert process.stdout
-            assert process.stdout.readline() == "ready\n"
+            if process.stdout.readline() != "ready\n":
+                pytest.fail(f"it was not held up: {process.communicate()}")
             yield process
             process.kill()
 

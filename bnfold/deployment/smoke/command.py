@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
+import zlib
 from typing import Any, Sequence  # noqa: UP035 (Python 3.8)
+from zipfile import BadZipFile
 
-from bnfold.deployment.smoke.seal import check_files, read_manifest, strangers
-from bnfold.deployment.smoke.session import Trial
-from bnfold.deployment.smoke.words import DATA, DONE, FAILED, PROVIDERS, Refused, Report, line
+from bnfold.deployment.smoke.seal import check_files, check_named, read_manifest, strangers
+from bnfold.deployment.smoke.session import Limit, Trial, unlimited
+from bnfold.deployment.smoke.words import (
+    DATA,
+    DONE,
+    FAILED,
+    PROVIDERS,
+    Refused,
+    Report,
+    line,
+    shown,
+)
 
 RUNS = 30
+# what a sealed manifest, but no good one, or golden arrays that only look like some lead to
+_NO_GOOD = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    BadZipFile,
+    zlib.error,
+)
 
 
-def check(folder: str, provider: str = "", runs: int = RUNS) -> Report:
+def check(folder: str, provider: str = "", runs: int = RUNS, limit: Limit = unlimited) -> Report:
     """Hashes, then the session, who ran each node, the golden answers, and the time.
+
+    `limit` surrounds each call of ONNX Runtime, which may never return; it is told the provider.
 
     Raises:
         Refused: the check cannot be made.
@@ -25,16 +49,18 @@ def check(folder: str, provider: str = "", runs: int = RUNS) -> Report:
     try:
         asked = PROVIDERS[provider] if provider else str(manifest["runtime"]["provider"])
         findings = check_files(folder, manifest)
+        check_named(manifest)
         notes = strangers(folder, manifest)
         if not all(finding.ok for finding in findings):
             return Report(folder, asked, "", tuple(findings), {}, {}, notes)
-        with Trial(folder, manifest, asked) as trial:
+        with Trial(folder, manifest, asked, limit) as trial:
             findings += trial.replay()
             findings.append(trial.placed())
             timing = trial.timing(runs)
             return Report(folder, asked, trial.version, tuple(findings), trial.nodes, timing, notes)
-    except (KeyError, TypeError, AttributeError) as error:  # a sealed manifest, but no good one
-        raise Refused(DATA, f"the manifest lacks something: {line(error)}", folder) from error
+    except _NO_GOOD as error:
+        what = f"{type(error).__name__} {line(error)}"
+        raise Refused(DATA, f"the manifest does not fit: {what}", folder) from error
 
 
 def lines(report: Report) -> list[str]:
@@ -47,7 +73,7 @@ def lines(report: Report) -> list[str]:
             "cold start {load_ms:.1f} ms, first run {first_run_ms:.1f} ms, then {median_ms:.3f} ms"
             " (p90 {p90_ms:.3f}) at batch {batch}: {on}, onnxruntime {ort}".format(**values)
         )
-    return told
+    return [shown(one) for one in told]
 
 
 def junit(report: Report) -> str:
@@ -68,7 +94,7 @@ def junit(report: Report) -> str:
 
 
 def _xml(text: str) -> str:
-    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd]", "?", text)
+    return "\n".join(map(shown, text.split("\n"))).replace("\ufffe", "?").replace("\uffff", "?")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps({"schema": "bnfold.check/1", **report.to_dict()}, indent=2))
     sys.stdout.write("\n" if asked.json else "\n".join(lines(report)) + "\n")
     if not report.ok:
-        sys.stderr.write(f"error: {report.sentence} ({report.folder})\n")
+        sys.stderr.write(f"error: {shown(report.sentence)} ({shown(report.folder)})\n")
     return DONE if report.ok else FAILED
 
 
@@ -106,10 +132,10 @@ def _parser() -> Any:
 
 
 def _tell(error: Refused) -> int:
-    where = f" ({error.where})" if error.where else ""
-    sys.stderr.write(f"error: {error.message}{where}\n")
+    where = f" ({shown(error.where)})" if error.where else ""
+    sys.stderr.write(f"error: {shown(error.message)}{where}\n")
     if error.hint:
-        sys.stderr.write(f"hint: {error.hint}\n")
+        sys.stderr.write(f"hint: {shown(error.hint)}\n")
     return error.exit_code
 
 

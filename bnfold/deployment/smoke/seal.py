@@ -15,6 +15,7 @@ from bnfold.deployment.smoke.words import DATA, FAILED, MANIFEST, SCHEMA, USAGE,
 _SEAL = re.compile(rb'"seal": "([0-9a-f]{64})"')
 _ZEROS = b"0" * 64
 _CHUNK = 1 << 20
+_LARGEST = 1 << 28  # bytes of a manifest
 _AGAIN = "deploy again, or copy it again"
 
 
@@ -34,8 +35,12 @@ def read_manifest(folder: str) -> dict[str, Any]:
     if not os.path.isdir(folder):
         raise Refused(USAGE, "there is no such folder", folder)
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would never end
+            raise Refused(DATA, f"{MANIFEST} is no regular file", folder)
         with open(path, "rb") as file:
-            data = file.read()
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise Refused(DATA, f"{MANIFEST} is larger than {_LARGEST} bytes", folder)
         manifest = json.loads(data.decode("utf-8"))
     except FileNotFoundError:
         raise Refused(FAILED, f"{MANIFEST} is missing", folder, _AGAIN) from None
@@ -62,7 +67,7 @@ def check_files(folder: str, manifest: dict[str, Any]) -> list[Finding]:
     findings = []
     for name, entry in sorted(manifest["files"].items()):
         path = os.path.join(folder, name)
-        if os.path.isabs(name) or ".." in name.split("/"):
+        if os.path.isabs(name) or ".." in name.split("/") or not _within(folder, path):
             raise Refused(DATA, f"{MANIFEST} names a file outside of the folder", name)
         if not os.path.isfile(path):
             findings.append(Finding("files", ok=False, sentence=f"{name} is missing", where=name))
@@ -70,6 +75,18 @@ def check_files(folder: str, manifest: dict[str, Any]) -> list[Finding]:
             findings.append(Finding("files", ok=False, sentence=f"{name} was changed", where=name))
     count = len(manifest["files"])
     return findings or [Finding("files", ok=True, sentence=f"{count} files as they were deployed")]
+
+
+def check_named(manifest: dict[str, Any]) -> None:
+    """The model and the golden arrays are among the files, which lie within the folder.
+
+    Raises:
+        Refused: one is not.
+    """
+    for part in ("model", "golden"):
+        name = manifest[part]["file"]
+        if name not in manifest["files"]:
+            raise Refused(DATA, f"{MANIFEST} does not list its {part} among the files", str(name))
 
 
 def strangers(folder: str, manifest: dict[str, Any]) -> tuple[str, ...]:
@@ -81,6 +98,12 @@ def strangers(folder: str, manifest: dict[str, Any]) -> tuple[str, ...]:
         relative = [os.path.relpath(os.path.join(here, name), folder) for name in names]
         found += [name for name in relative if name.replace(os.sep, "/") not in known]
     return tuple(f"{name} was not deployed" for name in sorted(found)[:5])
+
+
+def _within(folder: str, path: str) -> bool:
+    """By its real path: a link may lead anywhere."""
+    inside = os.path.join(os.path.realpath(folder), "")
+    return os.path.realpath(path).startswith(inside)
 
 
 def sha256_of_file(path: str) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import time
-from typing import Any, Iterator  # noqa: UP035 (Python 3.8)
+from typing import Any, Callable, ContextManager, Iterator  # noqa: UP035 (Python 3.8)
 
 from bnfold.deployment.smoke.answers import Case
 from bnfold.deployment.smoke.words import DATA, LACKS, MODEL, PROVIDERS, Finding, Refused, line
@@ -16,16 +16,26 @@ from bnfold.deployment.smoke.words import DATA, LACKS, MODEL, PROVIDERS, Finding
 # Operators that carry the work: one of them off the provider asked for is a silent fall-back;
 # shape arithmetic on the CPU is as it should be.
 WORK = frozenset(("Conv", "ConvTranspose", "FusedConv", "Gemm", "MatMul", "QLinearConv"))
+Limit = Callable[[str], "ContextManager[object]"]
 _FATAL, _WARNING = 4, 2  # log severities: a fall-back is told by us, in one line
 _WARM_UP = 5
 _LONGEST_S = 10.0
+_MOST_GOLDEN = 4 << 30  # bytes: an archive may inflate to a thousand times its size
 _DOCTOR = "bnfold doctor tells what is missing"
+
+
+def unlimited(provider: str) -> ContextManager[object]:
+    """The caller's own time and patience."""
+    return contextlib.nullcontext(provider)
 
 
 class Trial:
     """The session, from its loading to its latency. Use as a context manager."""
 
-    def __init__(self, folder: str, manifest: dict[str, Any], provider: str) -> None:
+    def __init__(
+        self, folder: str, manifest: dict[str, Any], provider: str, limit: Limit = unlimited
+    ) -> None:
+        self._limit = limit
         self.folder, self.manifest, self.provider = folder, manifest, provider
         self.nodes: dict[str, int] = {}
         self._placing: dict[str, tuple[str, str]] = {}
@@ -58,7 +68,7 @@ class Trial:
         wanted = _wanted(self.provider, self.version)
         start = time.perf_counter()
         try:
-            with _silent(self._ort):
+            with _silent(self._ort), self._limit(self.provider):
                 self._session = self._ort.InferenceSession(path, options, providers=wanted)
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             hint = "deploy with --target ort:" + ".".join(self.version.split(".")[:2])
@@ -77,10 +87,15 @@ class Trial:
         name = self.manifest["golden"]["file"]
         try:
             arrays = np.load(os.path.join(self.folder, name), allow_pickle=False)
+            size = sum(entry.file_size for entry in arrays.zip.infolist())
+            if size > _MOST_GOLDEN:
+                raise ValueError(f"its arrays take {size} bytes; {_MOST_GOLDEN} is the most")
             self._cases = [Case(arrays, entry) for entry in self.manifest["golden"]["cases"]]
             given = [sorted(case.feeds()) for case in self._cases]
         except Exception as error:  # a damaged archive raises of zipfile, zlib, numpy
             raise Refused(DATA, f"{name} is damaged: {line(error)}", self.folder) from error
+        if not self._cases:
+            raise Refused(DATA, "the manifest lists no golden case", self.folder)
         takes = sorted(port.name for port in self._session.get_inputs())
         for names in given:
             if names != takes:
@@ -99,7 +114,8 @@ class Trial:
             feeds = case.feeds()
             start = time.perf_counter()
             try:
-                got = self._session.run(None, feeds)
+                with self._limit(self.provider):
+                    got = self._session.run(None, feeds)
             except Exception as error:
                 message = f"golden case {case.name} does not fit the model: {line(error)}"
                 raise Refused(DATA, message, self.folder, "deploy again") from error
@@ -142,8 +158,9 @@ class Trial:
         feeds, begun = self._cases[0].feeds(), time.perf_counter()
         walls: list[float] = []
         while len(walls) < runs + _WARM_UP and time.perf_counter() - begun < _LONGEST_S:
-            start = time.perf_counter()
-            self._session.run(None, feeds)
+            with self._limit(self.provider):
+                start = time.perf_counter()
+                self._session.run(None, feeds)
             walls.append((time.perf_counter() - start) * 1e3)
         steady = sorted(walls[_WARM_UP:] or walls)
         return {

@@ -63,6 +63,15 @@ class Report(NamedTuple):
         return dict(self._asdict(), ok=self.ok, findings=findings, notes=list(self.notes))
 
 
+def shown(text: str) -> str:
+    """Text out of a folder that may be a stranger's: what a terminal would obey becomes a code."""
+    return re.sub(
+        "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]",
+        lambda found: f"\\u{ord(found.group()):04x}",
+        text[:1000],
+    )
+
+
 def line(error: BaseException) -> str:
     """A foreign exception on one line, printable."""
     text = " ".join(str(error).split()) or type(error).__name__
