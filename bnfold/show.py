@@ -15,7 +15,7 @@ _UNSAFE = re.compile(
 
 
 def show(name: object, longest: int = LONGEST) -> str:
-    r"""`name`, cut at `longest` characters, with control and invisible ones as `\xNN` or `\uNNNN`."""
+    r"""`name`, cut at `longest` characters; control and invisible ones as `\xNN` or `\uNNNN`."""
     text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
     if len(text) > longest:
         text = text[: longest - 3] + "..."

@@ -99,9 +99,8 @@ MODELS: dict[str, Maker] = {
     "attribute_type_99": _attribute(lambda a: setattr(a, "type", 13)),
     "attribute_without_name": _attribute(lambda a: setattr(a, "name", "")),
     "attribute_twice": model(
-        lambda m: (
-            m.graph.node[1].attribute.append(helper.make_attribute("epsilon", 1e-3))
-            or m.graph.node[1].attribute.append(helper.make_attribute("epsilon", 1e-2))
+        lambda m: m.graph.node[1].attribute.extend(
+            helper.make_attribute("epsilon", value) for value in (1e-3, 1e-2)
         )
     ),
     "attribute_refers_outside": attribute_added(1, _reference("momentum", "m")),
