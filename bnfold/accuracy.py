@@ -14,8 +14,11 @@ from bnfold.extras import require
 from bnfold.show import show
 
 if TYPE_CHECKING:
+    import torch
+
+    from bnfold.training.crops import Crops
     from bnfold.training.dataset import Dataset
-    from bnfold.training.evaluation import Evaluation
+    from bnfold.training.voting import Evaluation
 
 _BATCH = 64
 
@@ -26,6 +29,7 @@ def evaluate(
     *,
     device: str = "auto",
     provider: str = "cpu",
+    crops: str = "single",
 ) -> Evaluation:
     """The share of held-out images that `target` classifies rightly.
 
@@ -34,31 +38,36 @@ def evaluate(
         data: A data set's name or folder; of a run, what it was trained on by default.
         device: Where torch computes.
         provider: What ONNX Runtime runs on.
+        crops: Whose class probabilities are averaged: single, shifted (9), shifted-flipped (18),
+            or googlenet (144, of image files).
 
     Raises:
-        UsageError: no such target or data, or an ONNX file without `data`.
+        UsageError: no such target, data or crops, or an ONNX file without `data`.
         ModelError: ONNX Runtime cannot load or run the model.
         DataError: the model's inputs or outputs do not fit the data, or something is damaged.
         EnvironmentLacks: torch, ONNX Runtime, the device or the provider is not there.
     """
     training = require("bnfold.training", "train")
+    if crops not in list(training.Crops):
+        raise UsageError(f"unknown crops '{crops}'", hint=f"one of {', '.join(training.Crops)}")
+    wanted = training.Crops(crops)
     path = Path(target)
     if path.is_dir() or not path.exists():
-        result: Evaluation = training.evaluate_torch(target, data, device=device)
+        result: Evaluation = training.evaluate_torch(target, data, device=device, crops=wanted)
         return result
     if data is None:
         raise UsageError("an ONNX file says nothing of its data", hint="--data NAME or a folder")
-    dataset = training.load_data(data)
-    share = _in_runtime(onnxfile.read(path), dataset, provider)
-    found: Evaluation = training.Evaluation(share, len(dataset.test), dataset.name)
-    return found
+    file = onnxfile.read(path)
+    dataset = training.load_data(data, **_side(file))
+    return _in_runtime(file, dataset, provider, wanted)
 
 
-def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str) -> float:
+def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str, crops: Crops) -> Evaluation:
     import torch
 
     from bnfold.latency import runtime
     from bnfold.latency.sessions import Setting, session
+    from bnfold.training.voting import judged, votes
 
     where = show(file.path, 300)
     inputs = _fed(file)
@@ -66,18 +75,23 @@ def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str) -> float
         raise DataError(f"the model has {len(inputs)} inputs; images fill one", where=where)
     kind = _type(file, inputs[0])
     made = session(str(file.path), Setting(provider=runtime.provider_name(provider)))
-    right = 0
-    for start in range(0, len(data.test), _BATCH):
-        chosen = torch.arange(start, min(start + _BATCH, len(data.test)))
-        images, taken = data.test.take(chosen)
-        labels = taken.numpy()
-        scores = _run(made, inputs[0], data.inputs(images).numpy().astype(kind), where)
-        if scores.ndim != 2 or scores.shape != (len(labels), data.classes):
+
+    def predict(images: torch.Tensor) -> torch.Tensor:
+        scores = _run(made, inputs[0], images.numpy().astype(kind), where)
+        if scores.shape != (len(images), data.classes):
             raise DataError(
                 f"the first output has shape {scores.shape}, not (N, {data.classes})", where=where
             )
-        right += int((scores.argmax(1) == labels).sum())
-    return right / len(data.test)
+        return torch.from_numpy(scores.astype(np.float64))
+
+    return judged(votes(predict, data, data.test, crops=crops, batch=_BATCH), data.name, crops)
+
+
+def _side(file: onnxfile.ModelFile) -> dict[str, int]:
+    """The size of images to read from files, where the model's input says one."""
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in file.model.graph.input}
+    fixed = [shapes[name][2].dim_value for name in _fed(file)[:1] if len(shapes[name]) == 4]
+    return {"size": fixed[0]} if fixed and fixed[0] else {}
 
 
 def _fed(file: onnxfile.ModelFile) -> list[str]:

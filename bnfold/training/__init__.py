@@ -4,14 +4,16 @@ from bnfold.training.calibration import Calibration, calibrate
 from bnfold.training.checkpoint import Checkpoint
 from bnfold.training.checkpoint import load as load_checkpoint
 from bnfold.training.config import KEYS, TrainConfig, override
+from bnfold.training.crops import Crops
 from bnfold.training.data import NAMES as DATA_NAMES
 from bnfold.training.data import load as load_data
 from bnfold.training.dataset import Dataset
-from bnfold.training.evaluation import Evaluation, evaluate_torch
+from bnfold.training.evaluation import evaluate_torch
 from bnfold.training.metrics import StepMetrics
 from bnfold.training.presets import PRESETS, preset
 from bnfold.training.run import Run, train
 from bnfold.training.signals import Interrupted, Terminated
+from bnfold.training.voting import Evaluation
 
 __all__ = [
     "DATA_NAMES",
@@ -19,6 +21,7 @@ __all__ = [
     "PRESETS",
     "Calibration",
     "Checkpoint",
+    "Crops",
     "Dataset",
     "Evaluation",
     "Interrupted",

@@ -38,8 +38,21 @@ class Stored(Protocol):
         """The bytes of one."""
 
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
 def decoded(files: Stored, index: int, size: int, seed: int | None) -> np.ndarray[Any, Any]:
     """(3, size, size) uint8: a random crop by the seed and resized, or the centre without one.
+
+    Raises:
+        DataError: it is no readable image, or too large.
+    """
+    image = upright(files, index, size)
+    return resized(image, size, _centre(image.size) if seed is None else _random(image.size, seed))
+
+
+def upright(files: Stored, index: int, size: int) -> Any:
+    """An image as pillow has it, in RGB, turned as its camera says; crops are `size` wide.
 
     Raises:
         DataError: it is no readable image, or too large.
@@ -50,16 +63,19 @@ def decoded(files: Stored, index: int, size: int, seed: int | None) -> np.ndarra
             if math.prod(image.size) > LARGEST_IMAGE:
                 raise DataError(f"{image.size} pixels are too many", where=files.where(index))
             image.draft("RGB", (2 * size, 2 * size))  # JPEG: decode at a fraction of the size
-            upright = require("PIL.ImageOps", "train").exif_transpose(image).convert("RGB")
-            box = _centre(upright.size) if seed is None else _random(upright.size, seed)
-            cut = upright.resize((size, size), image_module.Resampling.BILINEAR, box)
-            return np.moveaxis(np.asarray(cut, np.uint8), 2, 0)
+            return require("PIL.ImageOps", "train").exif_transpose(image).convert("RGB")
     except BnfoldError:
         raise
     except image_module.UnidentifiedImageError as cause:
         raise DataError("corrupt image: of no known kind", where=files.where(index)) from cause
     except Exception as cause:  # pillow's decoders raise what a damaged file makes of them
         raise DataError(f"corrupt image: {cause}", where=files.where(index)) from cause
+
+
+def resized(image: Any, size: int, box: Box) -> np.ndarray[Any, Any]:
+    """(3, size, size) uint8: what lies in the box."""
+    bilinear = require("PIL.Image", "train").Resampling.BILINEAR
+    return np.moveaxis(np.asarray(image.resize((size, size), bilinear, box), np.uint8), 2, 0)
 
 
 def refuse_large(count: int, where: str) -> None:
@@ -70,9 +86,6 @@ def refuse_large(count: int, where: str) -> None:
     """
     if count > LARGEST_FILE:
         raise DataError(f"larger than {LARGEST_FILE} bytes", where=where)
-
-
-Box = tuple[float, float, float, float]
 
 
 def _centre(size: tuple[int, int]) -> Box:

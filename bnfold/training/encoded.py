@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bnfold.training.dataset import Seeds
-from bnfold.training.decoding import Stored, decoded
+from bnfold.training.decoding import Box, Stored, decoded, resized, upright
 
 CPU = torch.device("cpu")
 THREADS = 8  # pillow decodes outside of the interpreter's lock
@@ -66,6 +67,16 @@ class EncodedSplit:
                 self._waiting[index, seed] = self._pool.submit(
                     decoded, self.files, index, self.size, seed
                 )
+
+    def cut(self, index: int, boxes: Callable[[tuple[int, int]], Iterable[Box]]) -> Tensor:
+        """(boxes, 3, size, size) uint8: the boxes of an image, which depend on its sizes.
+
+        Raises:
+            DataError: naming the file that is no readable image.
+        """
+        image = upright(self.files, index, self.size)
+        parts = self._pool.map(partial(resized, image, self.size), boxes(image.size))
+        return torch.from_numpy(np.stack(list(parts))).to(self.device)
 
     def to(self, device: torch.device) -> EncodedSplit:
         """The same, answering on a device; files stay where they are."""

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from torch import nn
 
 from bnfold.errors import UsageError
 from bnfold.training import checkpoint as checkpoints
 from bnfold.training.calibration import fitting_data
+from bnfold.training.crops import Crops
 from bnfold.training.dataset import Dataset
 from bnfold.training.device import select
-from bnfold.training.loop import accuracy
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The share of `count` held-out images that are classified rightly."""
-
-    accuracy: float
-    count: int
-    data: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
+from bnfold.training.loop import batch_for, evaluating
+from bnfold.training.voting import Evaluation, judged, votes
 
 
 def evaluate_torch(
@@ -34,11 +21,14 @@ def evaluate_torch(
     data: str | Dataset | None = None,
     *,
     device: str = "auto",
+    crops: Crops = Crops.SINGLE,
 ) -> Evaluation:
     """Held-out accuracy in eval mode; a module wants a `Dataset`, a path its own data by default.
 
+    Of several views of an image (`crops`) the class probabilities are averaged.
+
     Raises:
-        UsageError: no such folder or data, or a module without a `Dataset`.
+        UsageError: no such folder or data, a module without a `Dataset`, or crops of other images.
         DataError: the checkpoint or the data is damaged or does not fit.
         EnvironmentLacks: the device is not there.
     """
@@ -53,5 +43,7 @@ def evaluate_torch(
         model = found.model
         dataset = data if isinstance(data, Dataset) else fitting_data(found, name)
     dataset = dataset.to(place)
-    share = accuracy(model.to(place), dataset, dataset.test)
-    return Evaluation(share, len(dataset.test), dataset.name)
+    images, batch = dataset.test, batch_for(dataset.test)
+    with evaluating(model.to(place)):
+        means = votes(model, dataset, images, crops=crops, batch=batch)
+        return judged(means, dataset.name, crops)

@@ -53,8 +53,8 @@ class Labelled:
 
 
 def has_folders(root: Path) -> bool:
-    """Is there a training folder?"""
-    return (root / "train").is_dir()
+    """Is there a folder of one of the parts?"""
+    return any((root / s).is_dir() for _, spellings in PARTS for s in spellings)
 
 
 def image_folders(name: str, root: Path, *, size: int, binarize: bool = False) -> Dataset:
@@ -76,15 +76,19 @@ def labelled(root: Path) -> tuple[list[str], Labelled, Labelled]:
     Raises:
         DataError: a part is missing or empty, or a class is not in training.
     """
-    names = _classes(root / "train")
-    train, val = (_part(root, names, *spelt) for spelt in PARTS)
-    return names, train, val
+    train, val = (_folder(root, *spelt) for spelt in PARTS)
+    names = _classes(train)
+    return names, _part(train, names), _part(val, names)
 
 
-def _part(root: Path, names: list[str], part: str, spellings: tuple[str, ...]) -> Labelled:
+def _folder(root: Path, part: str, spellings: tuple[str, ...]) -> Path:
     folder = next((root / s for s in spellings if (root / s).is_dir()), None)
     if folder is None:
         raise DataError(f"no folder '{part}'", where=str(root), hint=f"{root}/{part}/CLASS/x.jpg")
+    return folder
+
+
+def _part(folder: Path, names: list[str]) -> Labelled:
     unknown = sorted(set(_classes(folder)) - set(names))
     if unknown:
         raise DataError(f"class '{unknown[0]}' is not in train", where=str(folder))

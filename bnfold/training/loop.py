@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,23 +92,34 @@ def accuracy(
 
     Several ranks take a part each, with models that are the same.
     """
-    modes = {module: module.training for module in model.modules()}
-    size = min(batch, max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2])))
-    correct, own = 0, ranks.share(len(images))
-    try:
-        with torch.inference_mode():
-            model.eval()
-            for start in range(own.start, own.stop, size):
-                part = torch.arange(start, min(start + size, own.stop))
-                taken, labels = images.take(part.to(images.labels.device))
-                correct += int((model(data.inputs(taken)).argmax(1) == labels).sum())
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    size, correct, own = batch_for(images, batch), 0, ranks.share(len(images))
+    with evaluating(model):
+        for start in range(own.start, own.stop, size):
+            part = torch.arange(start, min(start + size, own.stop))
+            taken, labels = images.take(part.to(images.labels.device))
+            correct += int((model(data.inputs(taken)).argmax(1) == labels).sum())
     return ranks.sum(correct)[0] / len(images)
 
 
 BATCH_PIXELS = 1 << 22  # positions in a batch of the evaluation: 83 images of 224x224
+
+
+def batch_for(images: Images, most: int = 1000) -> int:
+    """So many images at once as memory bears, in evaluation."""
+    return min(most, max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2])))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; each layer's own mode comes back."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.inference_mode():
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def samples(config: TrainConfig, data: Dataset) -> int:

@@ -103,6 +103,21 @@ def test_evaluate_agrees(bnfold: Call, run: Path) -> None:
     assert in_runtime["count"] == 360
 
 
+def test_evaluate_crops(bnfold: Call, run: Path) -> None:
+    """Nine views each: torch and ONNX Runtime agree, and it is not the single view's number."""
+    bnfold("export", run, "-o", run / "f.onnx", "--fold")
+    of_run = bnfold("evaluate", run, "--crops", "shifted", "--json").json
+    of_file = bnfold(
+        "evaluate", run / "f.onnx", "--data", "digits", "--crops", "shifted", "--json"
+    ).json
+    assert of_run["accuracy"] == pytest.approx(of_file["accuracy"], abs=1 / 360)
+    assert of_run["top5"] == pytest.approx(of_file["top5"], abs=1 / 360)
+    assert of_run["top5"] >= of_run["accuracy"]
+    assert of_run["accuracy"] != bnfold("evaluate", run, "--json").json["accuracy"]
+    assert "9 crops each" in bnfold("evaluate", run, "--crops", "shifted").out
+    assert bnfold("evaluate", run, "--crops", "googlenet").code == 2
+
+
 def test_evaluate_refuses_what_does_not_fit(bnfold: Call, run: Path, model: Path) -> None:
     assert bnfold("evaluate", model).code == 2
     answer = bnfold("evaluate", model, "--data", "digits")  # 3 channels of 8x8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,13 @@ def test_folders_that_do_not_fit(tmp_path):
     folders(tmp_path)
     (tmp_path / "val" / "cat").mkdir()
     with pytest.raises(DataError, match="cat"):
+        load_data(str(tmp_path))
+
+
+@pytest.mark.parametrize(("gone", "told"), [("train", "no folder 'train'"), ("val", "'val'")])
+def test_a_part_that_is_not_there(tmp_path, gone, told):
+    shutil.rmtree(folders(tmp_path) / gone)
+    with pytest.raises(DataError, match=told):
         load_data(str(tmp_path))
 
 

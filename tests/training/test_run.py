@@ -214,7 +214,7 @@ def test_out_of_memory_is_told(tmp_path, monkeypatch):
     ({"model": "math:nothing"}, UsageError),
     ({"model": "builtins:dict"}, UsageError),
     ({"data": "digitz"}, UsageError),
-    ({"batch": 5000}, UsageError),
+    ({"batch": 5000}, DataError),
     ({"device": "tpu"}, UsageError),
 ], ids=str)  # fmt: skip
 def test_bad_settings(tmp_path, changes, error):
