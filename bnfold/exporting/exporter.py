@@ -18,6 +18,7 @@ from bnfold.exporting.source import Form, Shape, Source, source_of
 from bnfold.exporting.tidy import tidied
 from bnfold.extras import require
 from bnfold.training.checkpoint import Checkpoint
+from bnfold.training.ensemble import Ensemble
 from bnfold.training.run import Run
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ TRACED = 2  # a batch of 0 or 1 would be specialised
 
 
 def export(
-    source: nn.Module | Run | Checkpoint | str | os.PathLike[str],
+    source: nn.Module | Run | Checkpoint | Ensemble | str | os.PathLike[str],
     example_shape: Shape | Sequence[Shape] | None = None,
     *,
     opset: int = 18,
@@ -48,6 +49,8 @@ def export(
     `example_shape` is one input without its batch axis, (3, 224, 224), or one such shape an input;
     runs and checkpoints know theirs. The network itself is neither moved nor changed, in train
     mode or not: what is exported is its eval mode. `rtol` is relative to the rms of an output.
+
+    An ensemble (`bnfold.training.ensemble`) becomes one graph that gives class probabilities.
 
     A source may also name a network (package.module:callable, or a model of ours), built for so
     many `classes`, with the `weights` of a file. `normalize` puts (x - mean) / std in front, and

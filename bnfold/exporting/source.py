@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bnfold.errors import ModelError, UsageError
 from bnfold.exporting.named import built, cast, is_name, normalized
 from bnfold.training.checkpoint import Checkpoint, load
+from bnfold.training.ensemble import Ensemble
 from bnfold.training.run import Run
 
 Shape = Sequence[int]
@@ -48,7 +49,7 @@ class Form:
 
 @contextmanager
 def source_of(
-    given: nn.Module | Run | Checkpoint | str | os.PathLike[str],
+    given: nn.Module | Run | Checkpoint | Ensemble | str | os.PathLike[str],
     example_shape: Shape | Sequence[Shape] | None,
     form: Form,
 ) -> Iterator[Source]:

@@ -8,6 +8,7 @@ from bnfold.training.crops import Crops
 from bnfold.training.data import NAMES as DATA_NAMES
 from bnfold.training.data import load as load_data
 from bnfold.training.dataset import Dataset
+from bnfold.training.ensemble import Ensemble, ensemble
 from bnfold.training.evaluation import evaluate_torch
 from bnfold.training.metrics import StepMetrics
 from bnfold.training.presets import PRESETS, preset
@@ -23,6 +24,7 @@ __all__ = [
     "Checkpoint",
     "Crops",
     "Dataset",
+    "Ensemble",
     "Evaluation",
     "Interrupted",
     "Run",
@@ -30,6 +32,7 @@ __all__ = [
     "Terminated",
     "TrainConfig",
     "calibrate",
+    "ensemble",
     "evaluate_torch",
     "load_checkpoint",
     "load_data",

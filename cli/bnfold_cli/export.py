@@ -36,7 +36,14 @@ def _normalize(
 
 
 @click.command(short_help="A trained network as ONNX, BatchNorms intact")
-@click.argument("source", metavar="RUN|CHECKPOINT|package.module:callable")
+@click.argument(
+    "sources", metavar="RUN|CHECKPOINT|package.module:callable", nargs=-1, required=True
+)
+@click.option(
+    "--ensemble",
+    is_flag=True,
+    help="Of several runs or checkpoints: the mean of their class probabilities, in one graph.",
+)
 @click.option("-o", "--output", metavar="OUT.onnx", help="Default: RUN/model.onnx.")
 @click.option("--fold", "folded", is_flag=True, help="Fold the BatchNorms before writing.")
 @click.option("--reparam", is_flag=True, help="With --fold: merge linear branches and chains, too.")
@@ -63,7 +70,8 @@ def _normalize(
 @seed_option
 @json_option
 def command(
-    source: str,
+    sources: tuple[str, ...],
+    ensemble: bool,
     output: str | None,
     folded: bool,
     reparam: bool,
@@ -79,16 +87,17 @@ def command(
     """
     if reparam and not folded:
         raise UsageError("--reparam is a way to fold", hint="--fold --reparam")
-    target = _target(source, output)
+    network = _network(sources, ensemble, form["weights"])
+    target = _target(sources, output)
     bnfold.onnxfile.check_writable(target)
-    model = bnfold.export(source, shape, opset=opset, seed=seed, **form)
+    model = bnfold.export(network, shape, opset=opset, seed=seed, **form)
     result = bnfold.fold(model, bnfold.Options(reparam=reparam)) if folded else None
     verdict = bnfold.verify(model, result.model, seed=seed) if result and verify else None
     failed = None
     if verdict and not verdict.ok:
-        failed = CheckFailed(verdict.sentence, where=source)
+        failed = CheckFailed(verdict.sentence, where=sources[0])
     written = [] if failed else bnfold.onnxfile.write(result.model if result else model, target)
-    data = _data(source, [str(path) for path in written], result, verdict)
+    data = _data(sources, [str(path) for path in written], result, verdict)
 
     def page(console: Console) -> None:
         from bnfold_cli.headline import headline
@@ -106,11 +115,23 @@ def command(
     current().answer(data, page, failed)
 
 
-def _target(source: str, output: str | None) -> Path:
+def _network(sources: tuple[str, ...], ensemble: bool, weights: str | None) -> Any:
+    """What `bnfold.export` takes: the name or folder itself, or the ensemble of them."""
+    if not ensemble:
+        if len(sources) > 1:
+            raise UsageError("several networks at once", hint="--ensemble, or one after another")
+        return sources[0]
+    if weights:
+        raise UsageError("--weights is of a named network, --ensemble of runs or checkpoints")
+    return bnfold.training.ensemble(sources)
+
+
+def _target(sources: tuple[str, ...], output: str | None) -> Path:
     if output:
         return Path(output)
+    source, *others = sources
     folder = Path(source)
-    if folder.is_dir() and not (folder / "config.json").is_file():
+    if others or (folder.is_dir() and not (folder / "config.json").is_file()):
         raise UsageError("say where to write", where=show(source, 300), hint="-o OUT.onnx")
     if not folder.is_dir():
         named = ":" in source
@@ -120,10 +141,10 @@ def _target(source: str, output: str | None) -> Path:
 
 
 def _data(
-    source: str, written: list[str], result: FoldResult | None, verdict: Verdict | None
+    sources: tuple[str, ...], written: list[str], result: FoldResult | None, verdict: Verdict | None
 ) -> dict[str, Any]:
     return {
-        "source": source,
+        "source": sources[0] if len(sources) == 1 else list(sources),
         "written": written,
         "fold": result.report.to_dict() if result else None,
         "verification": verdict.to_dict() if verdict else None,

@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from bnfold import training
+from bnfold.training import ensemble, evaluate_torch, load_data
 from bnfold_cli.main import run as call
 from tests.cli.conftest import Answer
 
@@ -61,6 +62,34 @@ def test_export_keeps_the_norms(bnfold: Call, run: Path) -> None:
     assert answer.code == 0
     assert answer.json["verification"]["ok"]
     assert norms(run / "folded.onnx") == 0
+
+
+def test_export_an_ensemble(bnfold: Call, run: Path, tmp_path: Path) -> None:
+    """Two members in one graph: what it answers is the mean of what they do, folded or not."""
+    other = tmp_path / "other"
+    bnfold("train", "--preset", "digits", "--set", "epochs=1", "--set", "seed=1", "--out", other)
+    out = tmp_path / "two.onnx"
+    assert bnfold("export", run, other, "-o", out).code == 2
+    assert bnfold("export", "--ensemble", run, other).code == 2
+    assert not out.exists()
+    answer = bnfold("export", "--ensemble", run, other, "-o", out, "--fold", "--verify", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["source"] == [str(run), str(other)]
+    assert answer.json["fold"]["before"]["batchnorms"] == 14
+    assert norms(out) == 0
+    share = bnfold("evaluate", out, "--data", "digits", "--json").json["accuracy"]
+    assert share == pytest.approx(evaluate_torch(ensemble([run, other]).model, load_data("digits"),
+                                                 device="cpu").accuracy, abs=1 / 360)  # fmt: skip
+
+
+def test_members_that_disagree(bnfold: Call, run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    (manifest,) = (other / "checkpoints").glob("step-*/manifest.json")
+    manifest.write_text(manifest.read_text().replace('"top": 16', '"top": 255'))
+    answer = bnfold("export", "--ensemble", run, other, "-o", tmp_path / "two.onnx")
+    assert answer.code == 6
+    assert "disagree on top: 16" in answer.err
+    assert not (tmp_path / "two.onnx").exists()
 
 
 def test_export_says_where_to_write_a_checkpoint(bnfold: Call, run: Path) -> None:
