@@ -8,9 +8,11 @@ sizes that the figure prints. See docs/paper.md.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +73,7 @@ FIGURE_5: dict[str, Mixed] = {
     "5a": Mixed(352, (192, 320), (160, 224), Pool.AVERAGE, 128),
     "5b": Mixed(352, (192, 320), (192, 224), Pool.MAX, 128),
 }
+LAST = ("5b", "5a")
 STEM = (64, 64, 192)  # maps of conv1, of conv2's 1x1 and of its 3x3
 DEPTH_MULTIPLIER = 8  # maps a colour of the separable conv1
 
@@ -80,7 +83,9 @@ class Design:
     """The options of the family; `width` scales every number of maps, `gain` the initial weights.
 
     Without `norm` every convolution has a bias. `lrn`: local response normalisation after the
-    first pool and after conv2's 3x3 (GoogLeNet). `dropout`: in front of the linear layer.
+    first pool and after conv2's 3x3 (GoogLeNet). `dropout`: in front of the linear layer. In the
+    last `per_activation` modules (5b, then 5a) each activation has statistics, gamma and beta of
+    its own (4.2.3), which fixes the size of the images.
     """
 
     norm: bool = True
@@ -90,29 +95,49 @@ class Design:
     stem: Stem = Stem.PLAIN
     width: float = 1.0
     gain: float = 1.0
+    per_activation: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built of; ValueError says what."""
         if not (0 <= self.dropout < 1 and 0 < self.width <= 16 and 0 < self.gain <= 100):
             raise ValueError("dropout must lie in [0, 1), width in (0, 16], gain in (0, 100]")
+        if not 0 <= self.per_activation <= len(LAST):
+            raise ValueError(f"per_activation must lie in 0..{len(LAST)}")
 
     def maps(self, count: int) -> int:
         """So many maps of the figure, at this width."""
         return max(1, round(count * self.width)) if count else 0
 
 
+class PerActivation(nn.Module):
+    """BatchNorm as of a layer that is not convolutional: each place of each map by itself (3.2)."""
+
+    def __init__(self, maps: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.shape = (maps, *grid)
+        self.norm = nn.BatchNorm1d(math.prod(self.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, maps, *grid), as it came."""
+        return self.norm(x.flatten(1)).unflatten(1, self.shape)  # type: ignore[no-any-return]
+
+
+Grid = tuple[int, int] | None  # of the maps whose every place is normalised by itself
+
+
 def unit(
-    design: Design, inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1
-) -> nn.Sequential:
+    design: Design, inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1,
+    grid: Grid = None,
+) -> nn.Sequential:  # fmt: skip
     """g(BN(Wu)), or g(Wu + b): the bias is dropped where beta takes its role (paper, 3.2)."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=not design.norm)
-    return nn.Sequential(OrderedDict(conv=conv, **_behind(design, outputs)))
+    return nn.Sequential(OrderedDict(conv=conv, **_behind(design, outputs, grid)))
 
 
-def _behind(design: Design, maps: int) -> OrderedDict[str, nn.Module]:
+def _behind(design: Design, maps: int, grid: Grid = None) -> OrderedDict[str, nn.Module]:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if design.norm:
-        layers["norm"] = nn.BatchNorm2d(maps)
+        layers["norm"] = PerActivation(maps, grid) if grid else nn.BatchNorm2d(maps)
     relu = design.nonlinearity is Nonlinearity.RELU
     layers["act"] = nn.ReLU() if relu else nn.Sigmoid()
     return layers
@@ -136,24 +161,23 @@ def _pool(kind: Pool, stride: int) -> nn.Module:
 class InceptionModule(nn.Module):
     """1x1; 1x1 -> 3x3; 1x1 -> 3x3 -> 3x3; pool -> 1x1: side by side, joined along the channels."""
 
-    def __init__(self, design: Design, inputs: int, row: Mixed) -> None:
+    def __init__(self, design: Design, inputs: int, row: Mixed, grid: Grid = None) -> None:
         super().__init__()
         stride = 1 if row.one else 2
+        one_of = partial(unit, design, grid=grid)
         one, projection = design.maps(row.one), design.maps(row.projection)
         (r3, o3), (r5, o5) = (tuple(map(design.maps, pair)) for pair in (row.three, row.double))
         branches: OrderedDict[str, nn.Module] = OrderedDict()
         if one:
-            branches["conv1x1"] = unit(design, inputs, one)
-        branches["conv3x3"] = nn.Sequential(
-            unit(design, inputs, r3), unit(design, r3, o3, 3, stride=stride)
-        )
+            branches["conv1x1"] = one_of(inputs, one)
+        branches["conv3x3"] = nn.Sequential(one_of(inputs, r3), one_of(r3, o3, 3, stride=stride))
         branches["double3x3"] = nn.Sequential(
-            unit(design, inputs, r5), unit(design, r5, o5, 3),
-            unit(design, o5, o5, 3, stride=stride),
+            one_of(inputs, r5), one_of(r5, o5, 3),
+            one_of(o5, o5, 3, stride=stride),
         )  # fmt: skip
         pool: list[nn.Module] = [_pool(row.pool, stride)]
         if projection:
-            pool.append(unit(design, inputs, projection))
+            pool.append(one_of(inputs, projection))
         branches["pool"] = nn.Sequential(*pool)
         self.branches = nn.ModuleDict(branches)
         self.outputs = one + o3 + o5 + (projection or inputs)
@@ -166,13 +190,14 @@ class InceptionModule(nn.Module):
 class Inception(nn.Module):
     """Stem, ten modules, the mean over positions, dropout, a linear layer."""
 
-    def __init__(self, design: Design, classes: int, channels: int) -> None:
+    def __init__(self, design: Design, classes: int, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.stem = _stem(design, channels)
         modules: OrderedDict[str, nn.Module] = OrderedDict()
         width = design.maps(STEM[-1])
         for name, row in FIGURE_5.items():
-            module = InceptionModule(design, width, row)
+            own = name in LAST[: design.per_activation]
+            module = InceptionModule(design, width, row, _last_grid(design, size) if own else None)
             modules[f"inception{name}"], width = module, module.outputs
         self.mixed = nn.Sequential(modules)
         self.pool = GlobalMean()
@@ -183,6 +208,13 @@ class Inception(nn.Module):
         """(N, channels, H, W) -> (N, classes)."""
         logits: Tensor = self.linear(self.dropout(self.pool(self.mixed(self.stem(x)))))
         return logits
+
+
+def _last_grid(design: Design, size: tuple[int, int]) -> tuple[int, int]:
+    """The size of 5a and 5b: each layer of stride 2 leaves half, rounded up."""
+    halvings = 3 if design.stem is Stem.SMALL else 5
+    height, width = (-(-side // 2**halvings) for side in size)
+    return height, width
 
 
 def _stem(design: Design, channels: int) -> nn.Sequential:
@@ -230,8 +262,7 @@ def _drawn(network: nn.Module, design: Design) -> nn.Module:
 
 def build(design: Design, classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
     """A fresh network; the size is free (224x224 in the paper, from 8x8 on with the small stem)."""
-    del size
-    return _drawn(Inception(design, classes, channels), design)
+    return _drawn(Inception(design, classes, channels, size), design)
 
 
 INCEPTION = Design(norm=False, lrn=True, dropout=0.4)

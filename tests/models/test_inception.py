@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -125,6 +127,21 @@ def test_small_keeps_half_of_the_size():
     assert list(sizes.values()) == [14, 7, 4]
 
 
+@pytest.mark.parametrize(("last", "maps", "size"), [
+    (1, 204, (28, 28)), (2, 404, (28, 20)), (1, 204, (9, 33)),
+], ids=str)  # fmt: skip
+def test_per_activation(last, maps, size):
+    """Sizes of 28, 20, 9, 33 leave 4, 3, 2, 5; each place has the mean zero by itself."""
+    grid = math.prod(-(-side // 8) for side in size)
+    model = create(f"bn-inception-small,per_activation={last}", size=size)
+    own = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
+    assert sum(m.num_features for m in own) == maps * grid
+    found = {}
+    own[0].register_forward_hook(lambda _, __, out: found.update(y=out))
+    model(torch.randn(16, 1, *size))
+    assert torch.allclose(found["y"].mean(0), torch.zeros(()), atol=1e-5)
+
+
 def test_gain_scales_kernels_alone():
     drawn = []
     for gain in (1, 2):
@@ -139,7 +156,8 @@ def test_gain_scales_kernels_alone():
     ("bn-inception,depth=3", "no option 'depth'"), ("bn-inception,dropout=much", "not a number"),
     ("bn-inception,lrn=2", "not true or false"), ("bn-inception,dropout=1", "dropout must lie"),
     ("bn-inception,stem=big,width=x", "not one of plain, separable, small; width=x"),
-    ("bn-inception,width=nan", "width"), ("digits,width=2", "has no options"),
+    ("bn-inception,width=nan", "width"), ("bn-inception,per_activation=3", "0..2"),
+    ("digits,width=2", "has no options"),
     ("bn-inceptoin,width=2", "unknown model 'bn-inceptoin'"),
 ], ids=lambda v: v if "," in v else "")  # fmt: skip
 def test_bad_options(name, says):
