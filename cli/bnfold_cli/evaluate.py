@@ -18,7 +18,7 @@ from bnfold_cli.session import current
     type=click.Choice(["single", "shifted", "shifted-flipped", "googlenet"]),
     default="single",
     show_default=True,
-    help="Views of an image, averaged: 1, 9, 18, or of image folders 144.",
+    help="Views of an image, averaged: 1, 9, 18, or of image files 144.",
 )
 @device_option
 @provider_option
