@@ -3,6 +3,7 @@
 # done by the next one, and what OUT holds already is not run again. Writes OUT/all.json.
 # usage: benchmarks/gpu.sh OUT [MODEL.onnx...]     without a model: a ResNet-50 made here
 # PYTHON (default python) has bnfold[dev]; RIVALS, where set, is the rivals' python (README.md).
+# STUDY_DATA, where set, is a data set of small images (cifar10 in $BNFOLD_DATA, or its folder).
 set -u
 [ $# -ge 1 ] || { echo "usage: gpu.sh OUT [MODEL.onnx...]" >&2; exit 2; }
 out=$1
@@ -53,6 +54,14 @@ for row in "${rows[@]}"; do
     done
 done
 once training.txt "$python" "$here/training.py" --json "$out/training.json"
+once training_inception.txt "$python" "$here/training.py" --models bn-inception,inception \
+    --json "$out/training_inception.json"
+if [ -n "${STUDY_DATA:-}" ]; then # Figures 2 and 3, every net on three seeds: some six calls
+    once reproduce_inception.json "$python" -m bnfold_cli reproduce inception --json --device cuda \
+        --data "$STUDY_DATA" --set others=3 --set images=50000 --set tests=10000 --set pixels=32 \
+        --set width=0.5 --set steps=15000 --set grid_steps=1500 --set every=250 \
+        --out "$out/inception" --resume
+fi
 once tool_cost.txt "$python" "$here/tool_cost.py" "$1" --rounds 3 --json "$out/tool_cost.json" \
     ${RIVALS:+--rivals "$RIVALS"}
 if [ -n "${RIVALS:-}" ]; then

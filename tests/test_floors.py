@@ -35,7 +35,7 @@ ALLOWED = {
     "bnfold_models": {"errors"},
     "training": LEARNING,
     "exporting": LEARNING | FOLDING | {"verification"},
-    "reproduction": LEARNING | {"exporting", "latency", "pages"},
+    "reproduction": LEARNING | JUDGING | {"exporting", "pages"},
     "pages": BASE,
     "testing": JUDGING,
     "road": ALL,

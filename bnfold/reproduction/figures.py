@@ -25,30 +25,40 @@ def draw(found: Figure1, folder: Path) -> tuple[Path, ...]:
         EnvironmentLacks: matplotlib is not installed.
         DataError: they cannot be written.
     """
-    figure = _canvas(13, 4)
+    figure = canvas(13, 4)
     axes = figure.subplots(1, 3)
     _accuracy(axes[0], found)
     for panel, arm in ((axes[1], Arm.PLAIN), (axes[2], Arm.BN)):
         _sigmoid(panel, found, arm)
     axes[1].sharey(axes[2])
-    grid = _canvas(9, 4)
+    grid = canvas(9, 4)
     left, right = grid.subplots(1, 2, sharey=True)
     _grid(left, found.grid, found.scale.inits[0])
     _grid(right, found.other_init, found.scale.inits[-1])
     left.set_ylabel(f"accuracy after {found.scale.grid_steps:,} steps")
     made = ((folder / "figure1.png", figure), (folder / "grid.png", grid))
     for path, picture in made:
-        _save(picture, path)
+        save(picture, path)
     return tuple(path for path, _ in made)
 
 
-def _canvas(width: float, height: float) -> Any:
+def canvas(width: float, height: float) -> Any:
+    """A figure of so many inches.
+
+    Raises:
+        EnvironmentLacks: matplotlib is not installed.
+    """
     return require("matplotlib.figure", "train").Figure(
         figsize=(width, height), layout="constrained"
     )
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write it as PNG, the same bytes for the same figure.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     with replacing(path) as file:

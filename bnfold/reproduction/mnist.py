@@ -7,25 +7,22 @@ other's. Every training is a piece that can be stopped and gone on with.
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bnfold.errors import DataError, UsageError
+from bnfold.reproduction.experiment import EXPERIMENT, RESULT, refuse_other
+from bnfold.reproduction.images import held_out
 from bnfold.reproduction.piece import Arm, Curve, Kind, Piece, curve_of, write_json
 from bnfold.reproduction.scale import FULL, SMOKE, Scale
-from bnfold.training import Dataset, Interrupted, load_data
-from bnfold.training.dataset import Split
+from bnfold.training import Dataset, Device, Interrupted, load_data
 from bnfold.training.lock import locked
 
-EXPERIMENT, RESULT = "reproduction.json", "result.json"
 LEVELS = (0.90, 0.95, 0.97)
-HELD_OUT = 6  # a sixth of the training images judges the grid: 10,000 of MNIST's 60,000
 
 __all__ = ["FULL", "LEVELS", "SMOKE", "Figure1", "reproduce_mnist"]
 
@@ -69,6 +66,7 @@ def reproduce_mnist(
     *,
     data: str = "mnist",
     scale: Scale = FULL,
+    device: Device = "cpu",
     resume: bool = False,
     on_piece: Callable[[str], None] | None = None,
 ) -> Figure1:
@@ -77,18 +75,19 @@ def reproduce_mnist(
     Raises:
         UsageError: the folder holds an experiment, or one of other settings.
         DataError: the data set is missing or damaged, or the folder cannot be written.
+        EnvironmentLacks: the device is not there.
         Interrupted: SIGINT or SIGTERM; what was done is kept.
     """
     from bnfold.reproduction.figures import draw
     from bnfold.reproduction.table import markdown
 
-    _refuse(folder, data, scale, resume)
+    refuse_other(folder, _described(data, scale), resume=resume)
     whole = load_data(data, binarize=True)
     tell = on_piece or (lambda _: None)
     with locked(folder):
         write_json(folder / EXPERIMENT, _described(data, scale))
         try:
-            found = _run(folder, data, whole, scale, tell)
+            found = _run(folder, data, whole, scale, device, tell)
         except Interrupted as stop:
             hint = f"bnfold reproduce mnist ... --out {folder} --resume"
             raise type(stop)(stop.message, where=stop.where, hint=hint) from stop
@@ -101,15 +100,20 @@ def reproduce_mnist(
 
 
 def _run(
-    folder: Path, name: str, whole: Dataset, scale: Scale, tell: Callable[[str], None]
+    folder: Path,
+    name: str,
+    whole: Dataset,
+    scale: Scale,
+    device: Device,
+    tell: Callable[[str], None],
 ) -> Figure1:
-    held = _held_out(whole)
+    held = held_out(whole)
 
     def all_of(pieces: list[Piece], data: Dataset, what: str) -> tuple[Curve, ...]:
         curves = []
         for index, piece in enumerate(pieces, start=1):
             tell(f"{what} {index}/{len(pieces)}: {piece.arm}, rate {piece.lr:g}, seed {piece.seed}")
-            curves.append(curve_of(piece, data, name, folder))
+            curves.append(curve_of(piece, data, name, folder, device))
         return tuple(curves)
 
     grid = all_of(list(_grid(scale, scale.inits[0], scale.seeds)), held, "grid")
@@ -147,34 +151,5 @@ def _best(arm: Arm, grid: tuple[Curve, ...], scale: Scale) -> float:
     return max(scale.rates, key=score)
 
 
-def _held_out(data: Dataset) -> Dataset:
-    """The last sixth of the training images in the test images' place."""
-    cut = len(data.train) - len(data.train) // HELD_OUT
-    first, last = torch.arange(len(data.train)).tensor_split((cut,))
-    return replace(data, train=Split(*data.train.take(first)), test=Split(*data.train.take(last)))
-
-
 def _described(data: str, scale: Scale) -> dict[str, Any]:
     return {"schema": "bnfold.reproduction/1", "data": data, "scale": scale.to_dict()}
-
-
-def _refuse(folder: Path, data: str, scale: Scale, resume: bool) -> None:  # noqa: FBT001
-    """Another experiment's folder is left alone."""
-    file = folder / EXPERIMENT
-    if not file.exists():
-        return
-    if not resume:
-        raise UsageError(
-            "this folder holds an experiment",
-            where=str(folder),
-            hint="--resume it, or choose another --out",
-        )
-    try:
-        found = json.loads(file.read_text("utf-8"))
-        same = {**found, "data": ""} == {**_described(data, scale), "data": ""}
-    except (OSError, ValueError, TypeError) as cause:
-        raise DataError("not an experiment's settings", where=str(file)) from cause
-    if not same:
-        raise UsageError(
-            "the experiment was begun with other settings", where=str(file), hint="another --out"
-        )

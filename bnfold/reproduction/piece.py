@@ -8,10 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bnfold.errors import DataError, RunStopped
+from bnfold.errors import DataError
 from bnfold.reproduction.activations import Spread, spread, watching
+from bnfold.reproduction.outcome import Outcome, outcome_of
 from bnfold.reproduction.scale import dense, grid_points
-from bnfold.training import Dataset, TrainConfig, preset, train
+from bnfold.training import Dataset, Device, TrainConfig, preset
 from bnfold.training.loop import Watch
 
 
@@ -49,13 +50,13 @@ class Piece:
         """Its folder, and its file of results."""
         return f"{self.kind}-{self.arm}-init{self.init:g}-lr{self.lr:g}-seed{self.seed}"
 
-    def config(self, data: str, out: Path) -> TrainConfig:
+    def config(self, data: str, out: Path, device: Device) -> TrainConfig:
         """The training that it stands for."""
         base = preset(PRESETS[self.arm])
         model = base.model if self.init == INIT else f"bnfold_models.mlp:{SMALL[self.arm]}"
         return replace(
             base, model=model, lr=self.lr, seed=self.seed, steps=self.steps, batch=self.batch,
-            data=data, out=str(out), device="cpu", threads=1, log_every=1000, keep=1,
+            data=data, out=str(out), device=device, threads=1, log_every=1000, keep=1,
         )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ class Curve:
         return asdict(self)
 
 
-def curve_of(piece: Piece, data: Dataset, name: str, folder: Path) -> Curve:
+def curve_of(piece: Piece, data: Dataset, name: str, folder: Path, device: Device) -> Curve:
     """Train the piece, or go on where it stopped; a finished one is read from its file.
 
     Raises:
@@ -98,16 +99,11 @@ def curve_of(piece: Piece, data: Dataset, name: str, folder: Path) -> Curve:
     if file.is_file():
         return _read(file, piece)
     out = folder / "runs" / piece.name
-    config = piece.config(name, out)
+    config = piece.config(name, out, device)
     watch = Watch(grid_points, lambda _: {})
     if piece.kind is Kind.FULL:
         watch = Watch(dense, watching(data))
-    diverged, final = None, 0.0
-    try:
-        final = train(config, existing="resume", data=data, watch=watch).calibration.accuracy
-    except RunStopped as stop:
-        diverged = stop.message
-    curve = _measured(piece, out, final, diverged)
+    curve = _measured(piece, outcome_of(config, data, watch))
     write_json(file, curve.to_dict())
     return curve
 
@@ -127,16 +123,11 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, separators=(",", ":")) + "\n")
 
 
-def _measured(piece: Piece, out: Path, final: float, diverged: str | None) -> Curve:
+def _measured(piece: Piece, found: Outcome) -> Curve:
     """What the run's metrics say."""
-    file = out / "metrics.jsonl"  # absent where a run diverged before its first record
-    text = file.read_text("utf-8") if file.is_file() else ""
-    lines = [json.loads(line) for line in text.splitlines()]
-    held = [line for line in lines if "held_out" in line]
-    steps = tuple(int(line["step"]) for line in held)
-    accuracy = tuple(float(line["held_out"]) for line in held)
-    seen = [line["percentiles"] for line in held if "percentiles" in line]
-    return Curve(piece, steps, accuracy, final, diverged, spread(steps, seen) if seen else None)
+    seen = [record["percentiles"] for record in found.records if "percentiles" in record]
+    told = spread(found.steps, seen) if seen else None
+    return Curve(piece, found.steps, found.accuracy, found.final, found.diverged, told)
 
 
 def _read(file: Path, piece: Piece) -> Curve:

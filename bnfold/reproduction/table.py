@@ -39,7 +39,7 @@ def _full(found: Figure1, lr: float) -> str:
             "Alg. 2", "widest / narrowest 15-85", "range of the median"]  # fmt: skip
     rows = [_row(curve) for arm in Arm for curve in found.runs(arm, lr)]
     own = [str(arm) for arm in Arm if found.best[arm] == lr]
-    return f"### Rate {lr:g} (the best of: {', '.join(own)})\n\n{_table(head, rows)}"
+    return f"### Rate {lr:g} (the best of: {', '.join(own)})\n\n{table(head, rows)}"
 
 
 def _row(curve: Curve) -> list[str]:
@@ -84,7 +84,7 @@ def _grid(curves: Iterable[Curve], rates: Sequence[float]) -> str:
     for lr in rates:
         cells = [[c for c in curves if (c.piece.arm, c.piece.lr) == (arm, lr)] for arm in Arm]
         rows.append([f"{lr:g}", *(_cell(own) for own in cells)])
-    return _table(["rate", *(str(arm) for arm in Arm)], rows)
+    return table(["rate", *(str(arm) for arm in Arm)], rows)
 
 
 def _cell(curves: Sequence[Curve]) -> str:
@@ -96,6 +96,7 @@ def _cell(curves: Sequence[Curve]) -> str:
     return mean if len(last) == 1 else f"{mean} ({min(last):.2%} - {max(last):.2%})"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows under a head, in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -3,7 +3,7 @@
 from bnfold.training.calibration import Calibration, calibrate
 from bnfold.training.checkpoint import Checkpoint
 from bnfold.training.checkpoint import load as load_checkpoint
-from bnfold.training.config import KEYS, TrainConfig, override
+from bnfold.training.config import KEYS, Device, TrainConfig, override
 from bnfold.training.crops import Crops
 from bnfold.training.data import NAMES as DATA_NAMES
 from bnfold.training.data import load as load_data
@@ -24,6 +24,7 @@ __all__ = [
     "Checkpoint",
     "Crops",
     "Dataset",
+    "Device",
     "Ensemble",
     "Evaluation",
     "Interrupted",

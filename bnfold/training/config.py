@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from bnfold.errors import UsageError
 
 SCHEMA = "bnfold.config/1"
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class TrainConfig:
     data: str = "digits"  # a name, or a folder of idx files
     out: str | None = None  # the run folder; default runs/MODEL-DATA
     seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     threads: int = 0  # of torch on the CPU; 0 is torch's own choice
     epochs: int = 20
     steps: int = 0

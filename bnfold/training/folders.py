@@ -53,8 +53,11 @@ class Labelled:
 
 
 def has_folders(root: Path) -> bool:
-    """Is there a folder of one of the parts?"""
-    return any((root / s).is_dir() for _, spellings in PARTS for s in spellings)
+    """Is there a folder of one of the parts, or are there images in folders without a part?"""
+    if any((root / s).is_dir() for _, spellings in PARTS for s in spellings):
+        return True
+    inside = (folder for folder in root.iterdir() if folder.is_dir()) if root.is_dir() else ()
+    return any(p.suffix.lower() in EXTENSIONS for folder in inside for p in folder.iterdir())
 
 
 def image_folders(name: str, root: Path, *, size: int, binarize: bool = False) -> Dataset:

@@ -12,12 +12,17 @@ from pathlib import Path
 from bnfold.errors import DataError
 
 
+class Locked(DataError):
+    """Another process holds the folder."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the run folder, made if it is not there.
 
     Raises:
-        DataError: another process holds it, or it cannot be made.
+        Locked: another process holds it.
+        DataError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as cause:
             file.seek(0)
             held = file.read(300).strip() or "another run"
-            raise DataError(
+            raise Locked(
                 "run folder is locked", where=str(folder), hint=f"{held} writes into it"
             ) from cause
         file.truncate(0)
