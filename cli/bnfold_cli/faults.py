@@ -88,11 +88,16 @@ def report(session: Session, error: BnfoldError) -> int:
         print(f"{color('error:', 31)} {show(error, 1000)}", file=sys.stderr)
         if error.hint:
             print(f"{color('hint:', 36)} {show(error.hint, 1000)}", file=sys.stderr)
-        if session.json and not session.told:
+        if session.json and not session.told and not _follows(session):
             session.tell({"error": error_entry(error)})
     except (PipeClosed, BrokenPipeError):
         _close_stdout()
     return error.exit_code
+
+
+def _follows(session: Session) -> bool:
+    """Of the processes that train one network, as torchrun starts them, the first one answers."""
+    return session.command == "train" and os.environ.get("RANK", "0") != "0"
 
 
 def _usage(error: click.ClickException) -> UsageError:

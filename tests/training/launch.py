@@ -1,18 +1,26 @@
-"""Training commands as processes: two ranks by hand, or what torchrun starts."""
+"""Training commands on several ranks: as processes, or many scenes in one pair of processes."""
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
 
 ROOT = Path(__file__).parents[2]
+STEPS = 44  # two epochs
 SETTINGS = (
     "train", "--model", "digits", "--data", "digits", "--device", "cpu", "--set", "shift=1",
     "--set", "threads=1", "--set", "log_every=1", "--set", "timeout=60", "--set", "batch=64",
-    "--set", "steps=44", "--set", "save_every=1", "--resume",
+    "--set", f"steps={STEPS}", "--set", "save_every=1", "--resume",
 )  # fmt: skip
 
 
@@ -22,6 +30,13 @@ def _environment(**more: str) -> dict[str, str]:
     return {**os.environ, **own, **more}
 
 
+def _as_rank(rank: int, world: int, port: int) -> dict[str, str]:
+    return {
+        "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+
+
 def free_port() -> int:
     """A port that is free now."""
     with socket.socket() as held:
@@ -29,14 +44,75 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Told:
+    """How a command ended on one rank."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One command on both ranks (`one`: on rank 0 alone), and in what rank 1 differs.
+
+    `stop` is the step at which rank 1 gets SIGTERM; `version` what its code calls itself.
+    """
+
+    words: tuple[str, ...]
+    second: tuple[str, ...] = ()
+    stop: int = 0
+    version: str = ""
+    one: bool = False
+    port: int = 0
+
+
+def play(rank: int, scenes: dict[str, Scene]) -> dict[str, Told]:
+    """All of them, one after another, as one rank of two."""
+    return {name: _played(rank, s) for name, s in scenes.items() if rank == 0 or not s.one}
+
+
+def _played(rank: int, scene: Scene) -> Told:
+    from bnfold.training import identity, loop
+    from bnfold_cli.main import run
+
+    taken = loop.one_step
+
+    def step(training, *rest):
+        taken(training, *rest)
+        if rank == 1 and training.step == scene.stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    words = [*SETTINGS, *scene.words, *(scene.second if rank else ())]
+    version = scene.version if rank and scene.version else identity.__version__
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, _as_rank(rank, 2, scene.port)), patch.object(loop, "one_step", step),
+        patch.object(identity, "__version__", version), redirect_stdout(out), redirect_stderr(err),
+    ):  # fmt: skip
+        return Told(run(words), out.getvalue(), err.getvalue())
+
+
+def digits_file(path: Path, *, pixel: int = 0) -> Path:
+    """A small set of images as .npz; one of its pixels may differ."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", 128), ("test", 16)):
+        arrays[f"x_{part}"] = rng.integers(0, 200, (count, 8, 8), np.uint8)
+        arrays[f"y_{part}"] = np.arange(count) % 10
+    arrays["x_train"][5, 3, 3] += pixel
+    np.savez(path, **arrays)
+    return path
+
+
 def start(out: Path, rank: int, world: int, port: int, *more: str) -> subprocess.Popen[str]:
     """One rank, without torchrun: its own exit code is seen."""
-    told = _environment(
-        RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )  # fmt: skip
     words = [sys.executable, "-m", "bnfold_cli", *SETTINGS, "--out", str(out), *more]
-    return subprocess.Popen(words, env=told, text=True, stderr=subprocess.PIPE, cwd=ROOT)
+    return subprocess.Popen(
+        words, env=_environment(**_as_rank(rank, world, port)), text=True,
+        stderr=subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
 
 
 def pair(out: Path, *more: str) -> list[subprocess.Popen[str]]:

@@ -1,33 +1,176 @@
-"""Several ranks: one process's weights, the same end after every kind of death, refusals."""
+"""Several ranks: the same end after every kind of death, refusals, one answer.
+
+Most of it is played in one pair of processes: starting Python and torch takes longer than training.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import socket
 import time
-from dataclasses import fields
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from bnfold.errors import DataError, UsageError
-from bnfold.training import Dataset, TrainConfig, load_checkpoint, load_data
-from bnfold.training.calibration import recalibrate
+from bnfold.errors import UsageError
+from bnfold.training import Terminated, TrainConfig, load_checkpoint, train
 from bnfold.training.lock import locked
-from bnfold.training.networks import build
-from bnfold.training.parallel import make_parallel, refuse_small
-from bnfold.training.ranks import ALONE, Ranks
-from bnfold.training.state import begin, restore, state_of
-from bnfold.training.step import one_step
-from bnfold.training.window import opened
-from tests.bn.ranks import on_ranks
+from tests.bn.ranks import spawned
 from tests.training import launch
+from tests.training.launch import STEPS, Scene
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="torch without distributed"
 )
+EPOCH = STEPS // 2
+CONFIG = TrainConfig(  # what launch.SETTINGS say
+    model="digits", data="digits", device="cpu", shift=1, threads=1, log_every=1, timeout=60,
+    batch=64, steps=STEPS, save_every=1,
+)  # fmt: skip
+
+
+def scenes(root: Path) -> dict[str, Scene]:
+    """What two ranks go through, in folders of their own unless they name one."""
+    plain, other = (str(launch.digits_file(root / f"{n}.npz", pixel=n)) for n in (0, 1))
+    small = ("--set", "batch=32", "--data")
+    told = {
+        "undisturbed": Scene(()),
+        "stopped": Scene((), stop=30),
+        "went on": Scene(("--out", str(root / "stopped"))),
+        "a rank more": Scene(("--out", str(root / "alone"), "--elastic")),
+        "a rank more, not elastic": Scene(("--out", str(root / "alone too"))),
+        "settings": Scene(("--json",), ("--seed", "1", "--set", "lr=0.2")),
+        "model": Scene((), ("--model", "resnet8")),
+        "data": Scene((*small, plain), (*small, other)),
+        "code": Scene((), version="0.0.0"),
+        "missing data": Scene((*small, plain, "--json"), (*small, str(root / "none.npz"))),
+        "locked": Scene(("--out", str(root / "held"))),
+        "port": Scene((), one=True),
+    }
+    return {
+        name: replace(s, words=("--out", str(root / name), *s.words), port=launch.free_port())
+        for name, s in told.items()
+    }
+
+
+def stopped_alone(folder: Path) -> None:
+    """What a process by itself leaves, stopped in the second epoch."""
+
+    def stop(record):
+        if record.step == 30:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Terminated):
+        train(replace(CONFIG, out=str(folder)), on_step=stop)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def played(root):
+    """How each scene ended, on every rank."""
+    found = scenes(root)
+    stopped_alone(root / "alone")
+    shutil.copytree(root / "alone", root / "alone too")
+    with locked(root / "held"), socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        port.listen()
+        found["port"] = replace(found["port"], port=port.getsockname()[1])
+        ranks = spawned(2, launch.play, found)
+    return {name: [r[name] for r in ranks if name in r] for name in found}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(played, root):
+    assert [t.code for t in played["undisturbed"]] == [0, 0], played["undisturbed"]
+    return weights(root / "undisturbed")
+
+
+def weights(path):
+    return load_checkpoint(path).model.state_dict()
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def recorded(folder: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").open()]
+
+
+def test_a_signal_to_one_rank_saves_one_step_on_all(played, undisturbed, root):
+    """Stopped in the middle of an epoch; the same command ends with the undisturbed bits."""
+    assert [t.code for t in played["stopped"]] == [143, 143], played["stopped"]
+    assert all("step 30 of 44" in t.err for t in played["stopped"])
+    assert [t.code for t in played["went on"]] == [0, 0], played["went on"]
+    assert same(undisturbed, weights(root / "stopped"))
+    assert recorded(root / "stopped") == list(range(1, STEPS + 1))
+
+
+def test_more_ranks_go_on_when_elastic(played, root):
+    ends = played["a rank more"]
+    assert [t.code for t in ends] == [0, 0], ends
+    assert "2 ranks instead of 1: no longer bit-exact" in ends[0].err
+    assert "no longer" not in ends[1].err  # one line is enough
+    assert recorded(root / "alone") == list(range(1, STEPS + 1))
+    assert load_checkpoint(root / "alone").manifest["accuracy"] > 0.8
+
+
+def test_fewer_ranks_go_on_when_elastic(undisturbed, root, caplog):
+    """As after a kill in the second epoch: the last checkpoint is the first one's."""
+    folder = root / "fewer"
+    shutil.copytree(root / "undisturbed", folder)
+    (folder / "checkpoints" / "last").write_text(f"step-{EPOCH}\n")
+    wanted = replace(CONFIG, out=str(folder))
+    with pytest.raises(UsageError, match="2 ranks, not 1") as caught:
+        train(wanted, existing="resume")
+    assert "--elastic" in (caught.value.hint or "")
+    done = train(replace(wanted, elastic=True), existing="resume")
+    assert "1 ranks instead of 2: no longer bit-exact" in caplog.text
+    assert recorded(folder) == list(range(1, STEPS + 1))
+    assert (done.steps, done.accuracy > 0.8) == (STEPS, True)
+
+
+REFUSED = {  # scene: exit code, what both ranks tell
+    "a rank more, not elastic": (2, "begun with 1 ranks, not 2"),
+    "settings": (6, "ranks disagree on seed (rank 0 has 0; rank 1 has 1), lr (rank 0 has 0.1; "),
+    "model": (6, "ranks disagree on model (rank 0 has digits; rank 1 has resnet8)"),
+    "data": (6, "ranks disagree on data (rank 0 has "),
+    "code": (6, "ranks disagree on code version (rank 0 has bnfold "),
+    "missing data": (6, "none.npz"),
+    "locked": (6, f"process {os.getpid()}"),
+}
+
+
+@pytest.mark.parametrize(("scene", "code", "told"), [(s, *v) for s, v in REFUSED.items()])
+def test_all_ranks_end_and_say_why(played, root, scene, code, told):
+    ends = played[scene]
+    assert [t.code for t in ends] == [code, code], ends
+    assert all(told in t.err for t in ends)
+    if "more" not in scene and scene != "locked":
+        assert not (root / scene).exists()  # refused before a folder was made
+
+
+@pytest.mark.parametrize("scene", ["settings", "missing data"])
+def test_one_json_error_for_all_ranks(played, scene):
+    first, second = (t.out for t in played[scene])
+    assert json.loads(first)["error"]["exit"] == REFUSED[scene][0]
+    assert second == ""
+
+
+def test_a_port_in_use(played):
+    (end,) = played["port"]
+    assert end.code == 5
+    assert "port in use" in end.err
 
 
 def ended(processes, seconds=120):
@@ -45,77 +188,6 @@ def waited(condition, seconds=90):
     while not condition():
         assert time.monotonic() < end, "nothing came"
         time.sleep(0.02)
-
-
-def weights(path):
-    return load_checkpoint(path).model.state_dict()
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    out = tmp_path_factory.mktemp("ranks") / "run"
-    codes, told = ended(launch.pair(out))
-    assert codes == [0, 0], told
-    return weights(out)
-
-
-class Wide(Dataset):
-    """Inputs in float64."""
-
-    def inputs(self, images):
-        return super().inputs(images).double()
-
-
-def fifty_steps(rank, world, changes):
-    """The trainer's own steps and Algorithm 2 in float64: weights, then statistics."""
-    config = TrainConfig(steps=50, batch=62, shift=1, sync_bn=True, device="cpu", **changes)
-    data = load_data("digits")
-    data = Wide(*(getattr(data, field.name) for field in fields(data)))
-    torch.manual_seed(0)
-    model = build("digits", classes=10, channels=1, size=(8, 8)).double()
-    training = begin(config, model, data, Ranks(rank, world))
-    make_parallel(training)
-    training.training_mode()
-    window = opened(training.device)
-    while training.step < 50:
-        one_step(training, 0.01, window)
-    training.ranks.same_buffers(model)
-    before = {name: t.clone() for name, t in model.state_dict().items()}
-    done = recalibrate(model, data, config, training.ranks)
-    loss = training.ranks.sum(float(window.loss))[0] / world
-    facts = (loss, done.accuracy, done.accuracy_before, done.samples)
-    return before, model.state_dict(), facts
-
-
-def both_ways(rank, world):
-    return [fifty_steps(rank, world, changes) for changes in ({}, {"accumulate": 2})]
-
-
-def test_two_ranks_are_one_process():
-    """1e-12 after 50 steps: rounding alone; micro-batches of 31 leave 15 and 16 a rank."""
-    alone, ranks = both_ways(0, 1), on_ranks(2, both_ways, 2)
-    for one, found in [(one, r[i]) for i, one in enumerate(alone) for r in ranks]:
-        for got, wanted in zip(found[:2], one[:2], strict=True):
-            for name, value in wanted.items():
-                torch.testing.assert_close(got[name], value, rtol=1e-12, atol=1e-12)
-        assert found[2] == pytest.approx(one[2], rel=1e-12)
-
-
-def test_a_signal_to_one_rank_saves_one_step_on_all(undisturbed, tmp_path):
-    out = tmp_path / "run"
-    both = launch.pair(out)
-    waited(lambda: launch.steps_done(out) >= 5)
-    both[1].send_signal(signal.SIGTERM)
-    codes, told = ended(both)
-    assert codes == [143, 143], told
-    assert 5 <= load_checkpoint(out).step < 44
-    codes, told = ended(launch.pair(out))
-    assert codes == [0, 0], told
-    assert same(undisturbed, weights(out))
 
 
 def killed(out, step, which):
@@ -136,7 +208,7 @@ def test_a_killed_worker_comes_back(undisturbed, tmp_path):
 @pytest.mark.parametrize("trial", range(10))
 def test_killed_anywhere(undisturbed, tmp_path, trial):
     draw = random.Random(trial)
-    assert same(undisturbed, killed(tmp_path / "run", draw.randrange(1, 43), trial % 2))
+    assert same(undisturbed, killed(tmp_path / "run", draw.randrange(1, STEPS - 1), trial % 2))
 
 
 @pytest.mark.slow
@@ -166,77 +238,3 @@ def test_no_worker_outlives_its_launcher(tmp_path):
     launcher.kill()
     launcher.wait()
     waited(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 30)
-
-
-def test_ranks_that_disagree_are_named(tmp_path):
-    port = launch.free_port()
-    both = [launch.start(tmp_path / "r", r, 2, port, "--set", f"seed={r}") for r in (0, 1)]
-    codes, told = ended(both)
-    assert codes == [6, 6], told
-    assert all("seed (rank 0 has 0; rank 1 has 1)" in line for line in told)
-    assert not (tmp_path / "r").exists()
-
-
-def test_a_port_in_use(tmp_path):
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        held.listen()
-        codes, told = ended([launch.start(tmp_path / "r", 0, 2, held.getsockname()[1])])
-    assert codes == [5], told
-    assert "port in use" in told[0]
-
-
-def test_another_number_of_ranks(caplog):
-    data = load_data("digits")
-
-    def resumed(**changes):
-        config = TrainConfig(steps=9, **changes)
-        training = begin(config, build("mnist-mlp-bn", classes=10, channels=1, size=(8, 8)), data)
-        state = state_of(training)
-        return restore(training, {**state, "step": 4, "peers": [state]}, "here") or training.step
-
-    with pytest.raises(UsageError, match="2 ranks, not 1") as caught:
-        resumed()
-    assert "--elastic" in (caught.value.hint or "")
-    assert resumed(elastic=True) == 4
-    assert "no longer bit-exact" in caplog.text
-
-
-def test_a_locked_folder_ends_all_ranks(tmp_path):
-    with locked(tmp_path):
-        codes, told = ended(launch.pair(tmp_path))
-    assert codes == [6, 6], told
-    assert all("locked" in line and str(os.getpid()) in line for line in told)
-
-
-SMALL = [
-    (TrainConfig(batch=2), 1000, 3, "fewer samples than ranks: 2 for 3"),
-    (TrainConfig(batch=64), 2, 3, "fewer samples than ranks: 2 for 3"),
-    (TrainConfig(batch=5), 1000, 3, "--sync-bn"),
-    (TrainConfig(batch=5, sync_bn=True), 1000, 3, None),
-    (TrainConfig(batch=6), 1000, 3, None),
-    (TrainConfig(batch=2), 2, 1, None),
-]
-
-
-@pytest.mark.parametrize(("config", "count", "world", "told"), SMALL)
-def test_small(config, count, world, told):
-    if told is None:
-        refuse_small(config, count, Ranks(0, world))
-        return
-    with pytest.raises(UsageError) as caught:
-        refuse_small(config, count, Ranks(0, world))
-    assert told in f"{caught.value} {caught.value.hint}"
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 7, 64])
-def test_shares_are_all_of_it(count):
-    whole = list(range(count))
-    assert [i for r in range(3) for i in whole[Ranks(r, 3).share(count)]] == whole
-
-
-def test_alone_everything_is_its_own():
-    assert (ALONE.gather("x"), ALONE.from_first("x"), ALONE.highest(3)) == (["x"], "x", 3)
-    ALONE.agree({"a": 1})
-    with pytest.raises(DataError):
-        ALONE.together(lambda: (_ for _ in ()).throw(DataError("x")))
