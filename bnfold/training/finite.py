@@ -12,7 +12,7 @@ from bnfold.errors import RunStopped
 from bnfold.training.state import Training
 
 
-def refuse_non_finite(training: Training, loss: Tensor) -> None:
+def refuse_non_finite(training: Training, loss: Tensor | float) -> None:
     """No record and no checkpoint of a network that has blown up.
 
     Raises:

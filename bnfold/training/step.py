@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bnfold.errors import UsageError
+from bnfold.training.compiling import compiler_told
 from bnfold.training.device import layout_of
 from bnfold.training.finite import not_finite
 from bnfold.training.parallel import gradients_meet
@@ -30,6 +31,7 @@ def one_step(training: Training, rate: float, window: Window) -> None:
     Raises:
         RunStopped: the loss is not finite.
         UsageError: a BatchNorm gets one value per channel.
+        EnvironmentLacks: torch.compile fails.
     """
     start = time.perf_counter()
     inputs, labels = training.batch()
@@ -39,9 +41,10 @@ def one_step(training: Training, rate: float, window: Window) -> None:
     window.wait += time.perf_counter() - start
     for group in training.optimizer.param_groups:
         group["lr"] = rate
-    while not _updated(training, inputs, labels, window):
-        if training.scaler.get_scale() < SMALLEST_SCALE:
-            raise not_finite(training, inputs)
+    with compiler_told(training.config):
+        while not _updated(training, inputs, labels, window):
+            if training.scaler.get_scale() < SMALLEST_SCALE:
+                raise not_finite(training, inputs)
     if training.average:
         _average(training)
     training.step += 1
@@ -53,15 +56,17 @@ def _updated(training: Training, inputs: Tensor, labels: Tensor, window: Window)
     """Forward, backward and update; False where float16 overflowed and nothing was changed."""
     parts = training.config.accumulate
     training.optimizer.zero_grad(set_to_none=True)
-    losses, correct = [], []
+    losses: list[Tensor | float] = []
+    correct: list[Tensor | int] = []
     whole = [(inputs, labels)]
     split = zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True)
     for micro, (x, y) in enumerate(split if parts > 1 else whole):
         with gradients_meet(training, micro):
-            logits, loss = _loss(training, x, y)
+            logits, loss, told = _loss(training, x, y)
             training.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
-        correct.append((logits.detach().argmax(1) == y).sum())
+        losses.append(told)
+        right = torch.count_nonzero(logits.argmax(1) == y)
+        correct.append(right if right.is_cuda else int(right))
     scale = training.scaler.get_scale()
     training.scaler.step(training.optimizer)
     training.scaler.update()
@@ -73,19 +78,26 @@ def _updated(training: Training, inputs: Tensor, labels: Tensor, window: Window)
     return True
 
 
-def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits, and this micro-batch's part of the step's mean loss.
+def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+    """Logits, this micro-batch's part of the step's mean loss, and that to be told.
 
     DistributedDataParallel divides the sum of W ranks' gradients by W, whatever their images.
     """
-    config = training.config
+    config, world = training.config, training.ranks.world
+    whole = len(y) * world == config.batch  # then the mean itself is this part: two kernels fewer
     with _lowered(config.precision, x.device):
         logits = _forward(training, x)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = cross_entropy(wide, y, label_smoothing=config.label_smoothing, reduction="sum")
-    if not loss.is_cuda and not math.isfinite(loss.item()):
+        loss = cross_entropy(
+            wide, y, label_smoothing=config.label_smoothing, reduction="mean" if whole else "sum"
+        )
+    loss = loss if whole else loss * (world / config.batch)
+    if loss.is_cuda:
+        return logits, loss, loss.detach()
+    told = loss.item()
+    if not math.isfinite(told):
         raise not_finite(training, x)
-    return logits, loss * (training.ranks.world / config.batch)
+    return logits, loss, told
 
 
 def _lowered(precision: str, device: torch.device) -> AbstractContextManager[object]:

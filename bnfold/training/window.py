@@ -16,10 +16,10 @@ from bnfold.training.state import Training
 
 @dataclass(slots=True)
 class Window:
-    """`loss` float64 and `correct` int64, both without axes; seconds in `wait` and `start`."""
+    """`loss` float64 and `correct` int64, without axes on CUDA; seconds in `wait` and `start`."""
 
-    loss: Tensor
-    correct: Tensor
+    loss: Tensor | float
+    correct: Tensor | int
     images: int = 0
     steps: int = 0
     wait: float = 0.0
@@ -27,7 +27,9 @@ class Window:
 
 
 def opened(device: torch.device) -> Window:
-    """An empty window."""
+    """An empty window; on the CPU plain numbers, which cost less than kernels."""
+    if device.type != "cuda":
+        return Window(0.0, 0)
     return Window(
         torch.zeros((), dtype=torch.float64, device=device),
         torch.zeros((), dtype=torch.int64, device=device),
@@ -41,7 +43,7 @@ def closed(
     sums = training.ranks.sum(float(window.loss), int(window.correct), window.images)
     loss, correct = sums[0] / training.ranks.world / window.steps, sums[1] / sums[2]
     seconds = time.perf_counter() - window.start
-    memory = torch.cuda.max_memory_allocated() if window.loss.is_cuda else None
+    memory = torch.cuda.max_memory_allocated() if training.device.type == "cuda" else None
 
     def record(held_out: float | None, watched: Mapping[str, Any]) -> StepMetrics:
         return StepMetrics(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from bnfold.errors import DataError, UsageError
+from bnfold.errors import DataError, EnvironmentLacks, UsageError
 from bnfold.training import train, weights
 from bnfold.training.networks import build
 from tests.training.small import config
@@ -160,3 +161,15 @@ def test_accumulated_gradients_are_the_batchs_where_no_norm_is(tmp_path):
     )
     for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_compiler_that_fails_is_told_in_one_line(tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no compiler here\nand pages more")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    with pytest.raises(EnvironmentLacks, match=r"torch\.compile failed") as caught:
+        train(config(tmp_path / "run", compile=True))
+    assert "no compiler here" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert "compile=false" in (caught.value.hint or "")
