@@ -13,6 +13,7 @@ from functools import partial
 
 import onnx
 
+from bnfold.folding.asking import UNREADABLE
 from bnfold.folding.certificate import Ledger
 from bnfold.folding.engine import Allowed, everywhere
 from bnfold.folding.facts import DEFAULT_DOMAINS
@@ -22,7 +23,7 @@ from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Apart, Fold, FoldReport, Merge, Options
 from bnfold.folding.spot import Spot, spots
 from bnfold.graph.index import GraphIndex, Node
-from bnfold.merging.apply import carry_out, values_of
+from bnfold.merging.apply import Values, carry_out, values_of
 from bnfold.merging.forms import Forms, forms_of, is_sum
 from bnfold.merging.geometry import Layout
 from bnfold.merging.plan import Objection, Plan, best_plan
@@ -71,24 +72,35 @@ class _Sweep:
 
     def at(self, forms: Forms, tree: Tree) -> None:
         """Merge at one node, or note why not."""
-        index = self.index
-        plan = best_plan(index, forms, tree)
+        try:
+            decided = self._decided(forms, tree)
+        except UNREADABLE as error:  # sizes that contradict each other: all stays as it is
+            logger.warning("%s: %r", tree.root.outputs[0], error)
+            decided = Reason.NOT_YET
+        if isinstance(decided, Reason):
+            self._keep_apart(tree, decided)
+        elif decided is not None:
+            self._merge(*decided)
+
+    def _decided(self, forms: Forms, tree: Tree) -> tuple[Plan, Values] | Reason | None:
+        plan = best_plan(self.index, forms, tree)
         if plan is None:
-            return
+            return None
         if isinstance(plan, Objection):
-            self._keep_apart(tree, plan.reason)
-            return
-        values = values_of(index, plan)
+            return plan.reason
+        values = values_of(self.index, plan)
         if not values.fit:
-            self._keep_apart(tree, Reason.NUMBER_RANGE)
-            return
+            return Reason.NUMBER_RANGE
+        if not all(map(self.allowed, self._maps(plan))):
+            return None
+        probe(self.index, plan, values)
+        return plan, values
+
+    def _merge(self, plan: Plan, values: Values) -> None:
         maps = self._maps(plan)
-        if not all(map(self.allowed, maps)):
-            return
-        probe(index, plan, values)
         parts = tuple(self._label(node) for node in reversed(plan.parts))
-        node = carry_out(index, plan, values, self.ledger)
-        at = tree.root.outputs[0]
+        node = carry_out(self.index, plan, values, self.ledger)
+        at = plan.tree.root.outputs[0]
         logger.debug("%s: %d parts become %s", at, len(parts), node.name)
         self.merged.append(Merge(at, node.name, parts, plan.before, plan.after))
         self.gone += [Fold(s.label, s.kind, "collapsed", (node.name,)) for s in maps]

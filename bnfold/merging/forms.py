@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 
+from bnfold.folding.asking import UNREADABLE
 from bnfold.folding.facts import DEFAULT_DOMAINS
 from bnfold.folding.reasons import Reason
 from bnfold.graph.index import GraphIndex, Node
@@ -12,6 +14,7 @@ from bnfold.merging.geometry import Layout, Size, diagonal
 from bnfold.merging.linear import Linear, after, beside, identity, plus, scaled
 from bnfold.merging.reading import channels_of, linear_of, spatial_sizes
 
+logger = logging.getLogger(__name__)
 MOST_BASES = 10  # of one tensor, the nearest ones: what is further away is never worth it
 
 Form = Linear | Reason  # the operator, or why the two tensors are no such pair
@@ -50,27 +53,34 @@ def forms_of(index: GraphIndex, layout: Layout) -> Forms:
     """The forms of all tensors, in one pass over the graph."""
     found: dict[str, dict[str, Form]] = {}
     for node in sorted(index.nodes.values(), key=lambda n: n.order):
-        if is_sum(index, node):
-            by = signs(node)
-            found[node.outputs[0]] = _of_all(index, node, layout, found, by, plus)
+        try:
+            made = _forms_at(index, node, layout, found)
+        except UNREADABLE as error:  # attributes or sizes that contradict each other
+            logger.warning("%s at %s: %r", node.op_type, node.key, error)
             continue
-        if is_concat(index, node, layout):
-            by = (1.0,) * len(node.inputs)
-            found[node.outputs[0]] = _of_all(index, node, layout, found, by, beside)
-            continue
-        read = linear_of(index, node, layout)
-        if read is None:
-            continue
-        if isinstance(read, Reason):
-            behind = bases_of(index, node.inputs[0], layout, found)
-            found[node.outputs[0]] = dict.fromkeys(behind, read)
-            continue
-        slot, outer = read
-        made = found[node.outputs[0]] = {}
-        inner = bases_of(index, node.inputs[slot], layout, found, outer)
-        for base, form in list(inner.items())[:MOST_BASES]:
-            made[base] = _after(index, outer, form, base)
+        if made is not None:
+            found[node.outputs[0]] = made
     return found
+
+
+def _forms_at(
+    index: GraphIndex, node: Node, layout: Layout, found: Forms
+) -> dict[str, Form] | None:
+    """What one node's output is of what stands behind it; None where it is nonlinear."""
+    if is_sum(index, node):
+        return _of_all(index, node, layout, found, signs(node), plus)
+    if is_concat(index, node, layout):
+        return _of_all(index, node, layout, found, (1.0,) * len(node.inputs), beside)
+    read = linear_of(index, node, layout)
+    if read is None:
+        return None
+    if isinstance(read, Reason):
+        behind: dict[str, Form] = bases_of(index, node.inputs[0], layout, found)
+        return dict.fromkeys(behind, read)
+    slot, outer = read
+    inner = bases_of(index, node.inputs[slot], layout, found, outer)
+    nearest = list(inner.items())[:MOST_BASES]
+    return {base: _after(index, outer, form, base) for base, form in nearest}
 
 
 def _after(index: GraphIndex, outer: Linear, form: Form, base: str) -> Form:

@@ -76,7 +76,9 @@ def _parameters(index: GraphIndex, node: Node) -> tuple[Constant, Constant | Non
     bias = index.constant(node.inputs[2]) if biased else None
     if weight is None or weight.elem_type not in FLOATS or len(weight.shape) < 3:
         return None
-    return None if biased and bias is None else (weight, bias)
+    if biased and (bias is None or len(bias.shape) != 1):
+        return None
+    return weight, bias
 
 
 def _conv_transpose(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:

@@ -71,3 +71,13 @@ def test_a_wrong_sum_is_never_written(
     monkeypatch.setattr(linear, "embedded", lambda *given: right(*given)[..., ::-1])
     with pytest.raises(bnfold.BnfoldError, match="not the sum of its parts"):
         bnfold.fold(repvgg, REPARAM)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (3,)], ids=["of rank 2", "too short"])
+def test_a_bias_that_fits_no_conv_stays(shape: tuple[int, ...]) -> None:
+    """Exporters have written such models: they run nowhere, but they must not end the run."""
+    model = net(conv("x", "a", **SAME), conv("x", "b", **SAME), op("Add", ["a", "b"], "y"))
+    bias = next(c for c in model.graph.initializer if c.name == "a.b")
+    bias.CopyFrom(tensor("a.b", np.zeros(shape, np.float32)))
+    result = bnfold.fold(model, REPARAM)
+    assert not result.report.merged
