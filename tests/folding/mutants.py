@@ -1,6 +1,6 @@
 """Mutation check of the rule tables: every rule with a planted fault must fail some row.
 
-    python -m tests.folding.mutants
+    python -m tests.folding.mutants [TABLE ...]
 
 Three faults a rule: the shift is lost, the sign of the scale is lost, the map lies on another
 axis. Prints the mutants that no row notices; `EXEMPT` says why some cannot be noticed.
@@ -10,18 +10,30 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from bnfold.folding import asking
 from bnfold.folding.affine import Affine
+from bnfold.folding.rules import rectified
+from tests.folding import test_aggressive
 from tests.folding.test_cases import CASES
 from tests.folding.verdict import assert_claim
 
 Fault = Callable[[Affine], Affine]
-TABLES = ("PULL", "PULL_MANY", "PUSH", "PUSH_MANY")
+Claim = Callable[[], object]
+TABLES: Mapping[str, tuple[ModuleType, str]] = {
+    "PULL": (asking, "PULL"),
+    "PULL_MANY": (asking, "PULL_MANY"),
+    "PUSH": (asking, "PUSH"),
+    "PUSH_MANY": (asking, "PUSH_MANY"),
+    "RECTIFIED_PULL": (rectified, "PULL"),
+    "RECTIFIED_PUSH": (rectified, "PUSH"),
+}
 SHORT_OF_TIME = 60.0  # seconds for the rows of one mutant
 
 
@@ -70,38 +82,50 @@ def faulty(rule: Any, fault: Fault) -> Any:
     return asked
 
 
-def mutants() -> Iterator[tuple[str, str, Fault]]:
-    for table in TABLES:
-        for op_type in getattr(asking, table):
+def claims(table: str, op_type: str) -> Iterator[tuple[str, Claim]]:
+    """What may notice a mutant: the rows with such an operator, or those of `--aggressive`."""
+    if table.startswith("RECTIFIED"):
+        for name, build in test_aggressive.RECTIFIED.items():
+            yield name, partial(test_aggressive.test_a_relu_becomes_a_maximum, build)
+        for name, (build, code) in test_aggressive.STAYS.items():
+            yield name, partial(test_aggressive.test_a_relu_stays, build, code)
+        return
+    for row in CASES:
+        if any(node.op_type == op_type for node in row.model.graph.node):
+            yield row.id, partial(assert_claim, row)
+
+
+def mutants(tables: Sequence[str]) -> Iterator[tuple[str, str, Fault]]:
+    for table in tables:
+        for op_type in getattr(*TABLES[table]):
             yield from ((table, op_type, fault) for fault in FAULTS)
 
 
 def killed(table: str, op_type: str, fault: Fault) -> str | None:
-    """The first row that fails under a mutant, or None."""
-    rules: MutableMapping[str, Any] = dict(getattr(asking, table))
-    kept = getattr(asking, table)
+    """The first claim that fails under a mutant, or None."""
+    where = TABLES[table]
+    kept = getattr(*where)
+    rules: MutableMapping[str, Any] = dict(kept)
     rules[op_type] = faulty(rules[op_type], fault)
-    setattr(asking, table, rules)
+    setattr(*where, rules)
     started = time.monotonic()
     try:
-        for row in CASES:
+        for name, claim in claims(table, op_type):
             if time.monotonic() - started > SHORT_OF_TIME:
                 return None
-            if not any(node.op_type == op_type for node in row.model.graph.node):
-                continue
             try:
-                assert_claim(row)
+                claim()
             except Exception:  # an assertion, or a crash: either is noticed
-                return row.id
+                return name
     finally:
-        setattr(asking, table, kept)
+        setattr(*where, kept)
     return None
 
 
-def main() -> int:
+def main(tables: Sequence[str]) -> int:
     count = 0
     survivors = []
-    for table, op_type, fault in mutants():
+    for table, op_type, fault in mutants(tables or tuple(TABLES)):
         count += 1
         mutant = (table, op_type, fault.__name__)
         by = killed(table, op_type, fault)
@@ -113,4 +137,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
