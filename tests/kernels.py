@@ -130,7 +130,29 @@ def _squared(self: OpRun, x: Array, *_: Array, **__: object) -> tuple[Array]:
 
 # The name BatchNormalization in a foreign domain is another operator.
 FOREIGN_NORM = type("BatchNormalization", (OpRun,), {"op_domain": "test.custom", "_run": _squared})
-NEW_OPS = [GlobalMaxPool, GlobalAveragePool,
+
+
+class GlobalLpPool(OpRun):
+    """The reference has none."""
+
+    op_domain = ""
+
+    def _run(self, x, p=2):
+        axes = tuple(range(2, x.ndim))
+        return ((np.abs(x) ** p).sum(axes, keepdims=True) ** (1 / p),)
+
+
+class MeanVarianceNormalization(OpRun):
+    """The reference expands it in float32."""
+
+    op_domain = ""
+
+    def _run(self, x, axes=(0, 2, 3)):
+        centred = x - x.mean(tuple(axes), keepdims=True)
+        return (centred / (np.sqrt((centred**2).mean(tuple(axes), keepdims=True)) + 1e-9),)
+
+
+NEW_OPS = [GlobalMaxPool, GlobalLpPool, MeanVarianceNormalization, GlobalAveragePool,
     BatchNormalization, Conv, ConvTranspose, MaxPool, AveragePool, Pad, DequantizeLinear, Softmax,
     Resize, Upsample, Double, Square, FOREIGN_NORM,
 ]  # fmt: skip

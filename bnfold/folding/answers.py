@@ -22,6 +22,8 @@ class Operand:
     shape: Shape = None
     constant: Constant | None = None
     rows_sum_to_one: bool = False  # a Softmax over the last axis stands behind it
+    # where a Softmax over the last axis is all that reads it: the tensors from here to there
+    up_to_softmax: tuple[str, ...] = ()
 
     @property
     def absent(self) -> bool:
@@ -91,6 +93,8 @@ class Passes:
     """The map goes on: to inputs (pull) or outputs (push) by position; constants may change.
 
     `bias` is a shift that needs an Add behind the node, `becomes` the operator that it turns into.
+    `aside` are maps that came down on one input and go up from another, by its position; `moves`
+    are tensors whose values change behind the node, though no map goes on.
     """
 
     to: Mapping[int, Affine]
@@ -98,16 +102,19 @@ class Passes:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     bias: Array | None = None
     becomes: str | None = None
+    aside: Mapping[int, Affine] = field(default_factory=dict)
+    moves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """Constants take the whole map; `bias` and `becomes` as in `Passes`."""
+    """Constants take the whole map; `bias`, `becomes` and `moves` as in `Passes`."""
 
     changes: Mapping[int, Change] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     bias: Array | None = None
     becomes: str | None = None
+    moves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ def _unwritable(index: GraphIndex, step: Step, slot: int, change: Change) -> Rea
     node = step.node
     weight = _quantised(index, node, slot)
     if weight is not None:
+        if weight.transposes and integers.is_shared(index, weight):
+            return Reason.WOULD_COST_MORE  # a copy of all of them
         new = integers.rescaled(weight, change, index.opset)
         return new if isinstance(new, Reason) else None
     current = _current(index, node, slot)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bnfold.folding.answers import ABSENT, Facts, Operand
 from bnfold.folding.reasons import Reason
 from bnfold.graph.index import GraphIndex, Node
@@ -12,13 +14,10 @@ _KEEPS_ROWS = ("Identity", "Dropout")
 # exact moves exist for these (in principle); this version makes none
 _LINEAR_WITHOUT_RULE = frozenset(
     {
-        *("If", "Loop", "Scan", "GatherElements", "GatherND", "ScatterND", "ScatterElements"),
+        *("If", "Loop", "Scan", "GatherND", "ScatterND", "ScatterElements"),
         *(
             "CenterCropPad",
             "Col2Im",
-            "ReverseSequence",
-            "GlobalLpPool",
-            "MeanVarianceNormalization",
         ),
     }
 )
@@ -32,9 +31,10 @@ def facts(index: GraphIndex, node: Node) -> Facts:
     inputs = tuple(_operand(index, name) for name in node.inputs)
     if node.op_type == "MatMul":
         rows = _rows_sum_to_one(index, node.inputs[0])
-        first = Operand(inputs[0].name, inputs[0].shape, inputs[0].constant, rows)
-        inputs = (first, *inputs[1:])
+        inputs = (replace(inputs[0], rows_sum_to_one=rows), *inputs[1:])
     outputs = tuple(Operand(name, index.type_of(name).shape) for name in node.outputs)
+    if node.op_type == "MatMul":
+        outputs = (replace(outputs[0], up_to_softmax=_up_to_softmax(index, node.outputs[0])),)
     declared = f"{node.domain}::{node.op_type}" in index.linear
     return Facts(node.op_type, index.opset, attributes, inputs, outputs, declared)
 
@@ -60,6 +60,47 @@ def _rows_sum_to_one(index: GraphIndex, name: str) -> bool:
     shape = index.type_of(name).shape
     axis = int(node.attributes.get("axis", -1 if index.opset >= 13 else 1))
     return axis == -1 or (shape is not None and axis == len(shape) - 1)
+
+
+_MOST_LINKS = 8  # between the scores and their Softmax: a scale, a mask, a position bias
+
+
+def _up_to_softmax(index: GraphIndex, name: str, links: int = _MOST_LINKS) -> tuple[str, ...]:
+    """The tensors from here to the Softmax that is all that reads them; () where others do.
+
+    It compares within rows alone: what is added to a whole row drops.
+    """
+    shape = index.type_of(name).shape
+    readers = list(index.value_readers(name))
+    if not links or shape is None or not readers or index.is_exposed(name):
+        return ()
+    names = {name: None}
+    for reader, slot in readers:
+        if not _is_softmax(index, reader, len(shape)):
+            behind = _keeps_rows(index, reader, slot) and reader.outputs[0]
+            further = _up_to_softmax(index, behind, links - 1) if behind else ()
+            if not further:
+                return ()
+            names.update(dict.fromkeys(further))
+    return tuple(names)
+
+
+def _is_softmax(index: GraphIndex, node: Node, rank: int) -> bool:
+    """A Softmax over the last axis."""
+    if node.domain not in DEFAULT_DOMAINS or node.op_type not in ("Softmax", "LogSoftmax"):
+        return False
+    axis = int(node.attributes.get("axis", -1 if index.opset >= 13 else 1))
+    return axis in (-1, rank - 1)
+
+
+def _keeps_rows(index: GraphIndex, node: Node, slot: int) -> bool:
+    """Whether what was added to a whole row stays that: a scale, a mask, a position bias."""
+    if node.domain not in DEFAULT_DOMAINS:
+        return False
+    if node.op_type == "Mul" or (node.op_type == "Div" and slot == 0):
+        factor = index.constant(node.inputs[1 - slot])
+        return factor is not None and (not factor.shape or factor.shape[-1] == 1)
+    return node.op_type in ("Add", "Sub", "Identity")
 
 
 def without_rule(index: GraphIndex, node: Node) -> Reason:

@@ -52,6 +52,8 @@ def rescaled(weight: Quantised, change: Change, opset: int) -> Rescaled | Reason
     if isinstance(change, Put):
         return Reason.WOULD_COST_MORE  # other values, not multiples: as floats four times the size
     by = collapsed(change.by.reshape((1,) * (weight.rank - change.by.ndim) + change.by.shape))
+    if weight.perm:
+        by = by.transpose(np.argsort(weight.perm))
     axes = [axis for axis, n in enumerate(by.shape) if n > 1]
     if weight.block:
         fits = weight.axis not in axes
@@ -118,8 +120,7 @@ def _turned(weight: Quantised, by: Array) -> tuple[Value | None, Value | None] |
 
 def is_shared(index: GraphIndex, weight: Quantised) -> bool:
     """Others read the weight too: the fold works on a copy of the DequantizeLinear."""
-    name = weight.node.outputs[0]
-    return len(index.readers[name]) > 1 or index.is_exposed(name)
+    return any(len(index.readers[name]) > 1 or index.is_exposed(name) for name in weight.names)
 
 
 def rescale(index: GraphIndex, node: Node, slot: int, change: Change, ledger: Ledger) -> None:
@@ -129,6 +130,8 @@ def rescale(index: GraphIndex, node: Node, slot: int, change: Change, ledger: Le
     new = rescaled(weight, change, index.opset)
     assert isinstance(new, Rescaled), "asked before the plan was taken"
     dequantize = weight.node
+    for link in weight.transposes:
+        index.rename(link.outputs[0], index.fresh(f"{link.outputs[0]}_folded"))
     output = index.fresh(f"{dequantize.outputs[0]}_folded")
     if is_shared(index, weight):
         dequantize = index.insert_behind(

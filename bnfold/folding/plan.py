@@ -25,6 +25,9 @@ _TAKES_PART = ("Gather", "Slice", "Split")  # what sees a part of a tensor alone
 MOST_NODES = 500  # of one walk: beyond, the search as a whole would not stay linear
 
 
+Edge = tuple[Node, int, Affine]  # a reader, its input slot, and the map that comes there
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What one node changes: constants by slot, attributes, a bias behind it, its operator."""
@@ -48,6 +51,12 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
     crossed: list[Node] = field(default_factory=list)
     moved: list[str] = field(default_factory=list)
+    asides: list[Edge] = field(default_factory=list)  # maps that go up again, from other inputs
+
+    @property
+    def nodes(self) -> set[int]:
+        """Keys of all nodes that it changes or crosses."""
+        return {node.key for node in (*(step.node for step in self.steps), *self.crossed)}
 
     @property
     def biases(self) -> int:
@@ -137,13 +146,16 @@ def _settle(
         plan.crossed.append(node)
     if len(plan.steps) + len(plan.crossed) > MOST_NODES:
         raise Stop(Reason.NOT_YET, node.name)
-    return answer.to if isinstance(answer, Passes) else {}
+    plan.moved.extend(answer.moves)
+    if not isinstance(answer, Passes):
+        return {}
+    plan.asides.extend((node, slot, part) for slot, part in answer.aside.items())
+    return answer.to
 
 
 Asked = dict[str, dict[tuple[int, int], Affine]]  # of a tensor, by the edge that asks it
 
 
-Edge = tuple[Node, int, Affine]  # a reader, its input slot, and the map that comes there
 Outside = Callable[[str, Edge], None]
 
 
@@ -232,7 +244,16 @@ def _walk_down(index: GraphIndex, row: Row, spot: Node, m: Affine, choices: Choi
         raise Stop(Reason.NONLINEAR_NEIGHBOURS, output)
     row.enter(output)
     edges = [(reader, slot, m) for reader, slot in index.value_readers(output)]
-    return carry_down(index, row, edges, choices)
+    plan = carry_down(index, row, edges, choices)
+    for reader, slot, part in plan.asides:
+        # walls are kept of searches from one end: this one starts from the middle
+        up = walk_up(index, Row({}, row.manner), reader, slot, part, choices)
+        if up.nodes & (plan.nodes | {spot.key}):
+            raise Stop(Reason.VALUE_USED_ELSEWHERE, reader.name)
+        plan.steps += up.steps
+        plan.crossed += up.crossed
+        plan.moved += up.moved
+    return plan
 
 
 def carry_down(index: GraphIndex, row: Row, edges: list[Edge], choices: Choices) -> Plan:

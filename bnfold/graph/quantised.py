@@ -6,7 +6,7 @@ small. A bias (rank 1 at most) is; `constants` does that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import TensorProto
@@ -18,7 +18,11 @@ from bnfold.graph.numbers import Value
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """The constants of one DequantizeLinear; `axis` is None where it is per tensor."""
+    """The constants of one DequantizeLinear; `axis` is None where it is per tensor.
+
+    `transposes` stand between it and who reads the weight: axis i of the weight is then axis
+    `perm[i]` of the integers. All else counts the integers' own axes.
+    """
 
     node: Node
     integers: Constant
@@ -27,6 +31,8 @@ class Quantised:
     axis: int | None
     block: int
     elem_type: int
+    transposes: tuple[Node, ...] = ()
+    perm: tuple[int, ...] = ()
 
     @property
     def rank(self) -> int:
@@ -43,20 +49,30 @@ class Quantised:
         return values.reshape([-1 if a == self.axis else 1 for a in range(self.rank)])
 
     def value(self) -> Value:
-        """The weight in float64."""
+        """The weight in float64, as it is read."""
         shifted = self.integers.value().astype(np.float64)
         if self.zero is not None:
             shifted = shifted - self.laid(self.zero.value().astype(np.float64))
-        return np.asarray(shifted * self.laid(self.scale.value()))
+        value = np.asarray(shifted * self.laid(self.scale.value()))
+        return value.transpose(self.perm) if self.perm else value
 
     def constant(self) -> Constant:
         """The weight as a constant that can be read, and multiplied by way of its scale."""
-        return Constant(self.elem_type, self.integers.shape, self.value)
+        shape = self.integers.shape
+        shape = tuple(shape[axis] for axis in self.perm) if self.perm else shape
+        return Constant(self.elem_type, shape, self.value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors that hold the weight, from the DequantizeLinear to who reads it."""
+        return tuple(node.outputs[0] for node in (self.node, *self.transposes))
 
 
 def quantised(index: GraphIndex, name: str) -> Quantised | None:
     """What stands behind a tensor, if it is a weight that a DequantizeLinear gives."""
     node = index.producer_of(name) if name else None
+    if node is not None and node.op_type == "Transpose" and node.domain in ("", "ai.onnx"):
+        return _transposed(index, node)
     if node is None or node.op_type != "DequantizeLinear" or node.domain not in ("", "ai.onnx"):
         return None
     integers, scale = (index.constant(i) for i in node.inputs[:2])
@@ -73,6 +89,16 @@ def quantised(index: GraphIndex, name: str) -> Quantised | None:
     elem_type = index.type_of(name).elem_type or scale.elem_type
     found = Quantised(node, integers, scale, zero, None if per_tensor else axis, block, elem_type)
     return found if elem_type in (scale.elem_type, TensorProto.UNDEFINED) else None
+
+
+def _transposed(index: GraphIndex, node: Node) -> Quantised | None:
+    weight = quantised(index, node.inputs[0])
+    if weight is None:
+        return None
+    perm = node.attributes.get("perm") or range(weight.rank)[::-1]
+    before = weight.perm or tuple(range(weight.rank))
+    links = (*weight.transposes, node)
+    return replace(weight, transposes=links, perm=tuple(before[axis] for axis in perm))
 
 
 def known(index: GraphIndex, name: str) -> Constant | None:

@@ -6,11 +6,16 @@ shift is exact only where no tap that sees it ever meets the zeros of the paddin
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
+from bnfold import ops64
 from bnfold.folding.affine import Affine, Array
-from bnfold.folding.answers import Absorbed, Answers, Blocked, Change, Facts, Put, Scale
+from bnfold.folding.answers import Absorbed, Answers, Blocked, Change, Facts, Passes, Put, Scale
 from bnfold.folding.reasons import Reason
+
+LARGEST_PLANE = 2**18  # elements: what is reckoned in vain for most must be cheap
 
 
 def weight_missing(node: Facts, slot: int) -> Blocked | None:
@@ -59,11 +64,32 @@ def push(node: Facts, m: Affine, k: int) -> Answers:
         value = weight.constant.value()
         taps = (value * by_input_channel(m.shift, shape, group)).sum(axis=1)
         if taps[:, border_taps(node, shape[2:])].any():
-            return Blocked(Reason.PADDING_SHIFT)
+            answer = _answer_to_plane(node, m, group)
+            padded = Blocked(Reason.PADDING_SHIFT)
+            return padded if answer is None else (Passes({0: answer}, changes), padded)
         total = taps.reshape(shape[0], -1).sum(axis=1)
         own = node.value(2)
         changes[2] = Put(total if own is None else own + total)
     return Absorbed(changes)
+
+
+def _answer_to_plane(node: Facts, m: Affine, group: int) -> Affine | None:
+    """What the convolution makes of the shift alone, borders and all; None where it is large.
+
+    It differs over positions: only what stands at each of them (a constant of full size, a Gemm
+    behind a Flatten) or a mean over them can take it.
+    """
+    weight, sizes = node.input(1).constant, node.input(0).shape
+    space = [n for n in (sizes or ())[2:] if isinstance(n, int)]
+    if weight is None or len(space) + 2 != len(weight.shape):
+        return None
+    if prod(space) * max(weight.shape[0], weight.shape[1] * group) > LARGEST_PLANE:
+        return None
+    channels = weight.shape[1] * group
+    plane = np.broadcast_to(m.shift, (1, channels, *space))
+    (answer,) = ops64.compute("Conv", node.version, [plane, weight.value()], dict(node.attributes))
+    assert answer is not None
+    return Affine.of(np.ones((1,) * m.rank), answer)
 
 
 def by_input_channel(values: Array, shape: tuple[int, ...], group: int) -> Array:

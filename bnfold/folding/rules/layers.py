@@ -46,6 +46,14 @@ def push_layer(node: Facts, m: Affine, k: int) -> Answers:
     return Absorbed()
 
 
+def push_mean_variance(node: Facts, m: Affine, k: int) -> Answers:
+    """MeanVarianceNormalization: a shift that is one number over its axes goes with the mean."""
+    axes = {axis % m.rank for axis in node.attributes.get("axes", (0, 2, 3))}
+    if not m.is_shift_only or axes & set(m.axes):
+        return Blocked(Reason.NONLINEAR_NEIGHBOURS)
+    return Absorbed()
+
+
 def pull_rms(node: Facts, m: Affine) -> Answers:
     """As LayerNormalization, without a bias: a pure scale."""
     if not m.is_scale_only:

@@ -91,10 +91,32 @@ def push_matmul(node: Facts, m: Affine, k: int) -> Answers:
         return _push_summed(other, m, k, max(mine.rank, other.rank))
     summed = m.rank - 1 if k == 0 else m.rank - 2
     if summed in m.axes:
-        return Blocked(Reason.AXIS_MISMATCH)
+        return _over_to_the_other(node, m, k, summed)
     if m.is_scale_only or (k == 1 and other.rows_sum_to_one):
         return Passes({0: m.lifted(max(mine.rank, other.rank))})
     return Blocked(Reason.AXIS_MISMATCH)
+
+
+def _over_to_the_other(node: Facts, m: Affine, k: int, summed: int) -> Answers:
+    """Q (sK) = (Qs) K: along the summed axis a scale goes over to the other operand.
+
+    Q (K + t) adds Q t to a whole row: it drops where a Softmax compares within rows alone.
+    """
+    other = node.input(1 - k)
+    moves = node.outputs[0].up_to_softmax if k == 1 and not m.is_scale_only else ()
+    if not (m.is_scale_only or moves):
+        return Blocked(Reason.AXIS_MISMATCH)
+    if (m.rank - 2 + k) in m.axes:
+        return Blocked(Reason.AXIS_MISMATCH)
+    if m.is_shift_only:
+        return Absorbed(moves=moves)
+    scale = trimmed(m.scale.swapaxes(-1, -2), other.rank or 0)
+    scale = scale.reshape((1,) * ((other.rank or 0) - scale.ndim) + scale.shape)
+    part = Affine.of(scale, np.zeros((1,) * scale.ndim))
+    shared = range(scale.ndim - 2)  # batch axes, which the other must have in full
+    if part.rank != other.rank or any(part.extent(a) not in (1, other.dim(a)) for a in shared):
+        return Blocked(Reason.AXIS_MISMATCH)
+    return Passes({}, aside={1 - k: part}, moves=moves)
 
 
 def _push_summed(other: Operand, m: Affine, k: int, rank: int) -> Answers:

@@ -146,6 +146,36 @@ def _pick(node: Facts, m: Affine, axis: int) -> Passes | None:
     return None if spread is None else Passes({0: spread})
 
 
+def pull_gather_elements(node: Facts, m: Affine) -> Answers:
+    """Elements change places along one axis: the map must be constant there."""
+    data, indices = node.input(0), node.input(1)
+    if data.rank is None or indices.rank is None:
+        return Blocked(Reason.SHAPE_UNKNOWN)
+    if _gather_axis(node, data.rank) in m.axes:
+        return Blocked(Reason.AXIS_MISMATCH)
+    # beside that axis, indices may stop short of the data
+    if any(data.dim(a) is None or data.dim(a) != indices.dim(a) for a in m.axes):
+        return Blocked(Reason.SHAPE_UNKNOWN)
+    return Passes({0: m})
+
+
+def push_gather_elements(node: Facts, m: Affine, k: int) -> Answers:
+    """As pull."""
+    return pull_gather_elements(node, m) if k == 0 else Blocked(Reason.NONLINEAR_NEIGHBOURS)
+
+
+def pull_reverse_sequence(node: Facts, m: Affine) -> Answers:
+    """Elements change places along the time axis: the map must be constant there."""
+    if int(node.attributes.get("time_axis", 0)) % m.rank in m.axes:
+        return Blocked(Reason.AXIS_MISMATCH)
+    return Passes({0: m})
+
+
+def push_reverse_sequence(node: Facts, m: Affine, k: int) -> Answers:
+    """As pull."""
+    return pull_reverse_sequence(node, m) if k == 0 else Blocked(Reason.NONLINEAR_NEIGHBOURS)
+
+
 def push_gather(node: Facts, m: Affine, k: int) -> Answers:
     """The gathered elements carry their own map."""
     indices = node.input(1)

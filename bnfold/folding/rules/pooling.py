@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from bnfold.folding.affine import Affine
@@ -72,8 +74,14 @@ def pull_global_average(node: Facts, m: Affine) -> Answers:
 
 
 def push_global_average(node: Facts, m: Affine, k: int) -> Answers:
-    """A mean over all positions."""
+    """A mean over all positions; of a shift that differs over them, its own mean."""
+    m = averaged(m, range(2, m.rank))
     return _spatial(m) or Passes({0: m})
+
+
+def averaged(m: Affine, axes: Iterable[int]) -> Affine:
+    """mean(sx + t) = s mean(x) + mean(t) where s is constant along the axes."""
+    return Affine.of(m.scale, m.shift.mean(axis=tuple(axes), keepdims=True))
 
 
 def pull_global_max(node: Facts, m: Affine) -> Answers:
@@ -122,11 +130,11 @@ def pull_reduce_mean(node: Facts, m: Affine) -> Answer:
 
 
 def push_reduce_mean(node: Facts, m: Affine, k: int) -> Answer:
-    """mean(sx + t) = s mean(x) + t."""
+    """mean(sx + t) = s mean(x) + mean(t)."""
     axes = reduced_axes(node)
     if k != 0 or axes is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
-    behind = behind_reduction(node, m, axes)
+    behind = behind_reduction(node, averaged(m, axes), axes)
     return Blocked(Reason.AXIS_MISMATCH) if behind is None else Passes({0: behind})
 
 
@@ -148,11 +156,11 @@ def pull_reduce_sum(node: Facts, m: Affine) -> Answers:
 
 
 def push_reduce_sum(node: Facts, m: Affine, k: int) -> Answers:
-    """sum(sx + t) = s sum(x) + n t over n known elements."""
+    """sum(sx + t) = s sum(x) + n mean(t) over n known elements."""
     axes = reduced_axes(node)
     if k != 0 or axes is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
-    behind, count = behind_reduction(node, m, axes), _count(node, axes)
+    behind, count = behind_reduction(node, averaged(m, axes), axes), _count(node, axes)
     if behind is None:
         return Blocked(Reason.AXIS_MISMATCH)
     if not m.is_scale_only and not count:
@@ -171,4 +179,8 @@ def push_reduce_max(node: Facts, m: Affine, k: int) -> Answers:
     """As pull."""
     if not (m.nonnegative or m.nonpositive):
         return Blocked(Reason.NEGATIVE_SCALE)
-    return turned(push_reduce_mean(node, m, k), node, m)
+    axes = reduced_axes(node)
+    if k != 0 or axes is None:
+        return Blocked(Reason.SHAPE_UNKNOWN)
+    behind = behind_reduction(node, m, axes)
+    return Blocked(Reason.AXIS_MISMATCH) if behind is None else turned(Passes({0: behind}), node, m)

@@ -1,11 +1,11 @@
-"""Resize, Pad, Expand, Tile and the block shuffles: every output is an input, or a mean of some."""
+"""Resize, Expand, Tile and the block shuffles: every output is an input, or a mean of some."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bnfold.folding.affine import Affine
-from bnfold.folding.answers import Answers, Blocked, Change, Facts, Passes, Put
+from bnfold.folding.answers import Answers, Blocked, Facts, Passes
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rules.broadcast import on_operand
 
@@ -51,80 +51,6 @@ def _factor(node: Facts, axis: int) -> float | None:
 def push_resize(node: Facts, m: Affine, k: int) -> Answers:
     """As pull."""
     return pull_resize(node, m) if k == 0 else Blocked(Reason.NONLINEAR_NEIGHBOURS)
-
-
-def _amounts(node: Facts, rank: int) -> list[int] | None:
-    """How much is padded at each axis (begin + end of the larger), or None where not known."""
-    pads = node.integers(1, "pads")
-    axes = node.integers(3, "axes")
-    if pads is None or (axes is None and not node.input(3).absent):
-        return None
-    places = list(range(rank)) if axes is None else [axis % rank for axis in axes]
-    amounts = [0] * rank
-    half = len(pads) // 2
-    for i, axis in enumerate(places):
-        amounts[axis] = max(pads[i], pads[i + half])
-        if min(pads[i], pads[i + half]) < 0:
-            amounts[axis] = max(amounts[axis], 0) or -1
-    return amounts
-
-
-def _fill(node: Facts) -> float | None:
-    """The constant that Pad writes, or None where it is computed at run time."""
-    if "value" in node.attributes:
-        return float(node.attributes["value"])
-    if node.input(2).absent:
-        return 0.0
-    value = node.value(2)
-    return None if value is None else float(value.reshape(()))
-
-
-def pull_pad(node: Facts, m: Affine) -> Answers:
-    """Copies carry the map of what they copy; a constant v must be its own image, or changes."""
-    blocked, filled = _pad_border(node, m)
-    if blocked is not None or not filled:
-        return blocked or Passes({0: m})
-    return _refill(node, m, lambda v: float((m.scale * v + m.shift).reshape(())))
-
-
-def push_pad(node: Facts, m: Affine, k: int) -> Answers:
-    """As pull, with the constant's preimage (v - t)/s."""
-    if k != 0:
-        return Blocked(Reason.NONLINEAR_NEIGHBOURS)
-    blocked, filled = _pad_border(node, m)
-    if blocked is not None or not filled:
-        return blocked or Passes({0: m})
-    if not m.invertible:
-        return Blocked(Reason.PADDING_SHIFT)
-    return _refill(node, m, lambda v: float(((v - m.shift) / m.scale).reshape(())))
-
-
-def _pad_border(node: Facts, m: Affine) -> tuple[Blocked | None, bool]:
-    """What stands in the way, and whether constants are written that the map would change."""
-    amounts = _amounts(node, m.rank)
-    for axis in m.axes:
-        untouched = amounts[axis] == 0 if amounts is not None else _kept(node, axis)
-        if not untouched:
-            unknown = amounts is None
-            return Blocked(Reason.SHAPE_UNKNOWN if unknown else Reason.AXIS_MISMATCH), False
-    if node.attributes.get("mode", "constant") != "constant":
-        return None, False
-    if amounts is not None and max(amounts, default=0) <= 0:
-        return None, False
-    value = _fill(node)
-    if value is None:
-        return Blocked(Reason.PADDING_SHIFT), False
-    return None, bool((m.scale * value + m.shift != value).any())
-
-
-def _refill(node: Facts, m: Affine, moved) -> Answers:  # type: ignore[no-untyped-def]
-    value = _fill(node)
-    if not m.is_uniform or value is None:
-        return Blocked(Reason.PADDING_SHIFT)
-    if node.version < 11:
-        return Passes({0: m}, {}, {"value": moved(value)})
-    changes: dict[int, Change] = {2: Put(np.asarray(moved(value)))}
-    return Passes({0: m}, changes)
 
 
 def pull_expand(node: Facts, m: Affine) -> Answers:

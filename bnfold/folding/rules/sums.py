@@ -136,8 +136,15 @@ def _through_constants(node: Facts, m: Affine, weights: Weights, taker: int) -> 
             continue
         value = operand.constant.value()
         total = value + m.shift / weight if i == taker else value
+        if i == taker and not _has_axes(operand.constant.shape, m):
+            return Blocked(Reason.AXIS_MISMATCH)
         rank = len(operand.constant.shape)
         changes[i] = Put(trimmed(np.where(dead, 0.0, total / divisor), rank))
         leftover = leftover + np.where(dead, weight * total, 0.0)
     onward = Affine.of(m.scale, leftover.reshape((1,) * (m.rank - leftover.ndim) + leftover.shape))
     return Absorbed(changes) if onward.is_identity else Passes({0: onward}, changes)
+
+
+def _has_axes(shape: tuple[int, ...], m: Affine) -> bool:
+    """Whether a constant has the map's axes behind the channels: it shall not grow to a plane."""
+    return all(axis - m.rank >= -len(shape) and shape[axis - m.rank] > 1 for axis in m.axes[1:])

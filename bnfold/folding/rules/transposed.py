@@ -62,12 +62,14 @@ def _answer_to_plane(node: Facts, weighted: Array) -> Array | None:
     """
     group = int(node.attributes.get("group", 1))
     kernel, rank = weighted.shape[2:], weighted.ndim - 2
-    if node.attributes.get("auto_pad", "NOTSET") != "NOTSET" or "output_shape" in node.attributes:
+    auto = node.attributes.get("auto_pad", "NOTSET")
+    if auto not in ("NOTSET", "VALID") or "output_shape" in node.attributes:
         return None
     if any(d != 1 for d in node.attributes.get("dilations", [1])):
         return None
     strides = list(node.attributes.get("strides", [1] * rank))
-    pads = list(node.attributes.get("pads", [0] * 2 * rank))
+    none = [0] * 2 * rank
+    pads = none if auto == "VALID" else list(node.attributes.get("pads", none))
     extra = list(node.attributes.get("output_padding", [0] * rank))
     for axis, (size, stride) in enumerate(zip(kernel, strides, strict=True)):
         overlap = size - stride

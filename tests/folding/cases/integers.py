@@ -62,6 +62,29 @@ def pulled(
     return case(net.out(y), *codes, **(more or {}))
 
 
+def transposed(
+    label: str,
+    sink: str,
+    shape: tuple[int, ...],
+    perm: list[int],
+    *codes: str,
+    axis: int | None,
+    push: bool = False,
+    twice: bool = False,
+    norm: dict[str, Any] | None = None,
+    shared: bool = False,
+) -> Case:
+    """DequantizeLinear(weight) -> Transpose -> sink, behind or in front of a BatchNorm."""
+    net = Net(f"int8-transposed-{label}")
+    w = net.op("Transpose", dequantised(net, shape, axis, None), perm=perm)
+    w = net.op("Transpose", net.op("Transpose", w, perm=perm), perm=perm) if twice else w
+    x = net.input(("N", 3, 6, 6) if sink == "Conv" else ("N", 3))
+    before = net.bn(net.op("Sigmoid", x), 3, **(norm or {})) if push else x
+    y = net.op(sink, before, w)
+    y = y if push else net.bn(y, 4, **(norm or {}))
+    return case(net.out(y, net.op("Relu", w)) if shared else net.out(y), *codes)
+
+
 def pushed(label: str, sink: str, *codes: str, axis: int | None, zero: int | None = None) -> Case:
     """BatchNorm -> sink of a quantised weight."""
     net = Net(f"int8-{label}")
@@ -151,6 +174,15 @@ ROWS: list[Case] = [
     pulled("Conv-opset-12-per-tensor", "Conv", "axis-mismatch", axis=None, zero=0, opset=12),
     pulled("Conv-opset-12-uniform", "Conv", axis=None, zero=0, opset=12, bias="int32",
            norm={"parameters": ([-2.0] * 4, [0.3] * 4, [0.1] * 4, [1.0] * 4)}),
+    transposed("Conv", "Conv", (3, 3, 3, 4), [3, 2, 0, 1], axis=3),
+    transposed("Conv-negative", "Conv", (3, 3, 3, 4), [3, 2, 0, 1], axis=3, norm=DOWN),
+    transposed("Conv-per-tensor", "Conv", (3, 3, 3, 4), [3, 2, 0, 1], axis=None),
+    transposed("Conv-wrong-axis", "Conv", (3, 3, 3, 4), [3, 2, 0, 1], "axis-mismatch", axis=2),
+    transposed("MatMul", "MatMul", (4, 3), [1, 0], axis=0),
+    transposed("MatMul-thrice", "MatMul", (4, 3), [1, 0], axis=0, twice=True),
+    transposed("MatMul-push", "MatMul", (4, 3), [1, 0], axis=1, push=True),
+    transposed("Gemm-push", "Gemm", (4, 3), [1, 0], axis=None, push=True),
+    transposed("shared", "MatMul", (4, 3), [1, 0], "would-cost-more", axis=0, shared=True),
     pushed("Conv-push", "Conv", axis=None),
     pushed("Conv-push-per-input", "Conv", axis=1),
     pushed("Conv-push-per-output", "Conv", "axis-mismatch", axis=0),

@@ -64,6 +64,10 @@ def op(kind: str, **attrs: Any) -> Build:
     return lambda n, x: n.op(kind, x, **attrs)
 
 
+def mean_of(*axes: int) -> Build:
+    return op("MeanVarianceNormalization", axes=list(axes))
+
+
 def swapped(inner: Build) -> Build:
     """The layer on the last axis, between two Transposes."""
 
@@ -137,6 +141,13 @@ ROWS: list[Case] = [
     ),
     before("LayerNormalization-turned-STAYS", layer(5), *EDGE, SIGN, rank=3, **TURNED),
     before("GroupNormalization-turned-STAYS", group(4), *EDGE, SIGN, opset=21, **TURNED_PAIRS),
+    before("MeanVarianceNormalization", op("MeanVarianceNormalization", axes=[2, 3]), **ONES),
+    before("MeanVarianceNormalization-channels", mean_of(1, 2, 3), **ONE_SHIFT),
+    before("MeanVarianceNormalization-channels-STAYS", mean_of(1, 2, 3), *EDGE, **ONES),
+    before("MeanVarianceNormalization-turned-STAYS", mean_of(2, 3), *EDGE, SIGN, **TURNED),
+    before(
+        "MeanVarianceNormalization-scale-STAYS", mean_of(2, 3), *EDGE, positive=True, shift=False
+    ),
     *(recurrent(f"{k}", k, bias="constant") for k in GATES),
     *(recurrent(f"{k}-no-bias-both", k, both=True) for k in GATES),
     recurrent("GRU-reset-before", "GRU", bias="constant", linear_before_reset=1),

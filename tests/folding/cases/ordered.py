@@ -24,6 +24,7 @@ ARGS = ("ArgMax", "ArgMin")
 POOLED: dict[str, Any] = {"kernel_shape": [2, 2]}
 REDUCED = [
     ("LpPool", POOLED),
+    ("GlobalLpPool", {}),
     *((k, {"axes": [2, 3]}) for k in ("ReduceL1", "ReduceL2", "ReduceSumSquare")),
 ]
 SIGN = ("negative-scale", *EDGE)

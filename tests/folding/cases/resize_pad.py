@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,16 +92,38 @@ def resized_channels(label: str) -> Case:
     return case(net.out(net.bn(y, 4)), "axis-mismatch", "shape-unknown", "nonlinear-neighbours")
 
 
-def matching_fill(label: str, *codes: str, off: float = 0.0) -> Case:
+def matching_fill(label: str, *codes: str, off: Sequence[float] = (0.0,) * 4) -> Case:
     """Pad by v with s v + t = v for each channel: t = v (1 - s)."""
     gamma, v = np.array([0.5, 2.0, 4.0, 0.25]), 3.0
-    params = (gamma, v * (1 - gamma) + off, np.zeros(4), np.full(4, 1.0))
+    params = (gamma, v * (1 - gamma) + np.array(off), np.zeros(4), np.full(4, 1.0))
     return pulled(
         label, pad(0, 0, 1, 1, 0, 0, 1, 1, fill=v), *codes, norm={"parameters": params, "eps": 0.0}
     )
 
 
+def padded_channels(label: str, move: Build, cout: int, *codes: str, **how: Any) -> Case:
+    """BatchNorm over 4 channels -> Pad, on that axis too -> Conv."""
+    norm, opset = how.pop("norm", {}), how.pop("opset", 17)
+    net = Net(f"push-Pad-{label}", opset)
+    x = net.op("Sigmoid", net.input(("N", 4, 6, 6)))
+    return case(net.out(net.conv(move(net, net.bn(x, 4, **norm)), cout, 3)), *codes)
+
+
+def axes18(n: Net, x: str) -> str:
+    return n.op("Pad", x, n.ints(2, -1), "", n.ints(-3))
+
+
 SPACE = (0, 0, 1, 2, 0, 0, 2, 1)
+CHANNELS = (0, 2, 0, 0, 0, 1, 0, 0)
+BOTH = (0, 2, 1, 0, 0, 1, 0, 1)
+# one image of a zero in channels 0, 1 and 6, and one map for what an edge copies
+ENDS = {
+    "parameters": ([1.0, -2, 3, 0.5, 1, 2, 1], [0.5, 0.5, 3, 4, 1, 2, 0.5], [0.0] * 7, [1.0] * 7)
+}
+EDGES = {
+    "parameters": ([2.0, 2, 2, 0.5, 1, -1, -1], [0.5, 0.5, 0.5, 4, 1, 2, 2], [0.0] * 7, [1.0] * 7)
+}
+HALF_BEFORE = {"parameters": ([2.0, 1, 4, -2], [1.0, 0.5, 2, -1], [0.0] * 4, [1.0] * 4), "eps": 0.0}
 ROWS: list[Case] = [
     *(pulled(f"Resize-{k}", resize(**a)) for k, a in MODES.items()),
     *(
@@ -139,7 +162,8 @@ ROWS: list[Case] = [
     pulled("Pad-uniform", pad(*SPACE), norm=UNIFORM),
     pulled("Pad-uniform-value", pad(*SPACE, fill=2.0), norm=UNIFORM),
     matching_fill("pull-Pad-matching-fill"),
-    matching_fill("pull-Pad-matching-fill-off-STAYS", *SHIFT, off=0.5),
+    matching_fill("pull-Pad-one-image", off=(0.5,) * 4),
+    matching_fill("pull-Pad-matching-fill-off-STAYS", *SHIFT, off=(0.5, 0, 0, 0)),
     pulled(
         "Pad-channels-edge-STAYS",
         pad(0, 1, 0, 0, 0, 1, 0, 0, mode="edge"),
@@ -147,6 +171,21 @@ ROWS: list[Case] = [
         "shape-unknown",
         c=6,
     ),
+    # on the channels' own axis: a padded channel has the map of what it copies, or one of its own
+    pulled("Pad-channels-pure", pad(*CHANNELS), c=7, norm=PURE),
+    pulled("Pad-channels-one-image", pad(*CHANNELS), c=7, norm=ENDS),
+    pulled("Pad-channels-STAYS", pad(*CHANNELS), *SHIFT, c=7),
+    pulled("Pad-channels-edge", pad(*CHANNELS, mode="edge"), c=7, norm=EDGES),
+    pulled("Pad-channels-cropped", pad(0, -1, 0, 0, 0, 0, 0, 0), c=3),
+    padded_channels("channels", pad(*CHANNELS), 7),
+    padded_channels("channels-fill", pad(*CHANNELS, fill=2.0), 7),
+    padded_channels("channels-opset9", pad(*CHANNELS, old=True), 7, opset=9),
+    padded_channels("channels-edge", pad(*CHANNELS, mode="edge"), 7),
+    padded_channels("channels-reflect", pad(*CHANNELS, mode="reflect"), 7),
+    padded_channels("channels-axes", axes18, 5, opset=18),
+    padded_channels("channels-and-space-pure", pad(*BOTH), 7, norm=PURE),
+    padded_channels("channels-and-space-STAYS", pad(*BOTH), 7, *SHIFT),
+    padded_channels("channels-and-space-one-preimage", pad(*BOTH), 7, norm=HALF_BEFORE),
     pushed("Pad-reflect", pad(*SPACE, mode="reflect")),
     pushed("Pad-edge", pad(*SPACE, mode="edge")),
     pushed("Pad-constant-STAYS", pad(*SPACE), *SHIFT),
