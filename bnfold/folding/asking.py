@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from bnfold.folding.answers import Answers, Blocked, Facts
 from bnfold.folding.facts import DEFAULT_DOMAINS, facts
 from bnfold.folding.reasons import Reason
-from bnfold.folding.rules import PULL, PULL_MANY, PUSH, PUSH_MANY, Maps, foreign, rectified
+from bnfold.folding.rules import (
+    PULL,
+    PULL_MANY,
+    PUSH,
+    PUSH_MANY,
+    Maps,
+    foreign,
+    microsoft,
+    rectified,
+)
 from bnfold.folding.walls import Manner
 from bnfold.graph.index import GraphIndex, Node
 
@@ -50,6 +59,8 @@ def _pull_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
         if node.op_type in PULL:
             alone = set(maps) == {0}
             return PULL[node.op_type](seen, maps[0]) if alone else Blocked(Reason.NOT_YET)
+    if node.domain == microsoft.DOMAIN and node.op_type in microsoft.PULL and set(maps) == {0}:
+        return microsoft.PULL[node.op_type](seen, maps[0])
     return None
 
 
@@ -64,6 +75,9 @@ def _push_answer(node: Node, seen: Facts, maps: Maps) -> Answers | None:
                 return Blocked(Reason.NONLINEAR_NEIGHBOURS)
             ((k, m),) = maps.items()
             return PUSH[node.op_type](seen, m, k)
+    if node.domain == microsoft.DOMAIN and node.op_type in microsoft.PUSH and len(maps) == 1:
+        ((k, m),) = maps.items()
+        return microsoft.PUSH[node.op_type](seen, m, k)
     return None
 
 

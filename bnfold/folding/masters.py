@@ -26,7 +26,7 @@ class Role(enum.Enum):
 
 
 _BIASES = {
-    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm"), 2),
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "FusedConv", "FusedGemm"), 2),
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "LayerNormalization"), 2),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), 3),
 }

@@ -264,8 +264,8 @@ class GraphIndex:
 
     def _refine_shapes(self) -> None:
         """What weights say where inference is mute: behind and before foreign operators."""
-        nodes = [n for n in self.nodes.values() if n.domain in ("", "ai.onnx")]
-        nodes.sort(key=lambda n: n.order)
+        nodes = sorted(self.nodes.values(), key=lambda n: n.order)
+        nodes = [n for n in nodes if n.domain in ("", "ai.onnx") or n.op_type == "FusedConv"]
         for node in (*reversed(nodes), *nodes):
             if len(node.inputs) < 2:
                 continue
@@ -274,7 +274,7 @@ class GraphIndex:
                 self._share_shape(node.inputs[0], node.outputs[0])
                 for name in (node.inputs[0], node.outputs[0]):
                     self._know_axis(name, 1, weight[0])
-            elif node.op_type == "Conv" and len(weight) > 2:
+            elif node.op_type in ("Conv", "FusedConv") and len(weight) > 2:
                 free: tuple[Dim, ...] = (None,) * (len(weight) - 2)
                 self._know_shape(node.outputs[0], (None, weight[0], *free))
                 self._know_shape(node.inputs[0], (None, None, *free))
