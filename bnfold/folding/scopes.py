@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import onnx
 
+from bnfold.folding.branches import into_branches, norm_labels
 from bnfold.folding.engine import Allowed, Found, fold_graph
 from bnfold.folding.place import Place, nothing_between
 from bnfold.folding.spot import holds_batch_norm
@@ -37,6 +38,7 @@ class _Outside:
 
 def fold_scopes(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
     """Fold the bodies in a model's graph, then the graph itself."""
+    labels = norm_labels(model.graph, place.scope)
     outside = _Outside(model, place)
     found = Found()
     released: set[str] = set()
@@ -50,7 +52,13 @@ def fold_scopes(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found
             found = found.with_all_of(_fold_body(outside, body, scope, allowed))
         released |= before - captured_names(node)
     here = replace(place, released=frozenset(released))
-    return fold_graph(model, here, allowed).with_all_of(found)
+    found = fold_graph(model, here, allowed).with_all_of(found)
+
+    def fold(body: onnx.GraphProto, scope: str, chosen: Allowed) -> Found:
+        alone = replace(place, between=nothing_between)
+        return _fold_body(_Outside(model, alone), body, scope, chosen)
+
+    return into_branches(model, place, labels, found, fold)
 
 
 def _may_change(body: onnx.GraphProto, place: Place) -> bool:
