@@ -89,6 +89,14 @@ Change = Scale | Put
 
 
 @dataclass(frozen=True, slots=True)
+class Rim:
+    """A Pad by a number, to stand in front of a node's first input."""
+
+    pads: tuple[int, ...]  # as Pad states them: all begins, then all ends
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Passes:
     """The map goes on: to inputs (pull) or outputs (push) by position; constants may change.
 
@@ -108,13 +116,17 @@ class Passes:
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """Constants take the whole map; `bias`, `becomes` and `moves` as in `Passes`."""
+    """Constants take the whole map; `bias`, `becomes` and `moves` as in `Passes`.
+
+    `rim` is a Pad that takes the place of the node's own padding.
+    """
 
     changes: Mapping[int, Change] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     bias: Array | None = None
     becomes: str | None = None
     moves: tuple[str, ...] = ()
+    rim: Rim | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ so does every constant it changes.
 from __future__ import annotations
 
 import numpy as np
+from onnx import TensorProto
 
 from bnfold.folding import integers
 from bnfold.folding.affine import Array
-from bnfold.folding.answers import Change, Put, trimmed
+from bnfold.folding.answers import Change, Put, Rim, trimmed
 from bnfold.folding.certificate import Ledger, expected
 from bnfold.folding.masters import Role, changed, in_range, role_of
 from bnfold.folding.plan import Plan, Step
@@ -35,7 +36,12 @@ def obstacle(index: GraphIndex, plan: Plan) -> Reason | None:
             if elem_type not in FLOATS or not in_range(None, bias, elem_type, Role.TERM):
                 return Reason.NUMBER_RANGE
         for value in step.attributes.values():
-            if not np.isfinite(np.float32(value)):
+            if not np.isfinite(np.asarray(value, np.float32)).all():
+                return Reason.NUMBER_RANGE
+        if step.rim is not None:
+            elem_type = _elem_type(index, step.node, None)
+            value = Put(np.asarray(step.rim.value))
+            if elem_type not in FLOATS or not in_range(None, value, elem_type, Role.TERM):
                 return Reason.NUMBER_RANGE
     return None
 
@@ -99,6 +105,8 @@ def absorb(index: GraphIndex, plan: Plan, ledger: Ledger) -> None:
             index.set_input(step.node, slot, name)
         step.node.edited.update(step.attributes)
         step.node.op_type = step.becomes or step.node.op_type
+        if step.rim is not None:
+            _put_rim(index, step.node, step.rim, ledger)
         if step.bias is not None:
             name = _add_bias(index, step, step.bias)
             ledger[name] = expected(None, Put(step.bias))
@@ -134,6 +142,28 @@ def _add_bias(index: GraphIndex, step: Step, bias: Array) -> str:
     index.split_output(node, 0, product)
     index.insert_behind(node, "Add", [product, name], output)
     return name
+
+
+def _put_rim(index: GraphIndex, node: Node, rim: Rim, ledger: Ledger) -> None:
+    """A Pad in front of a node; before opset 11 its amounts and its number are attributes."""
+    before = node.inputs[0]
+    producer = index.producer_of(before)
+    assert producer is not None, "the map came from there"
+    output = index.fresh(f"{before}_padded")
+    pad = index.insert_behind(producer, "Pad", [before], output)
+    index.types[output] = TensorType(index.type_of(before).elem_type)
+    index.set_input(node, 0, output)
+    if index.opset < 11:
+        pad.edited.update(pads=list(rim.pads), value=rim.value)
+        return
+    amounts = np.asarray(rim.pads, np.int64)
+    value = np.asarray(rim.value)
+    kinds = (TensorProto.INT64, amounts), (_elem_type(index, node, None), value)
+    for slot, (elem_type, array) in enumerate(kinds, 1):
+        constant = Constant(elem_type, array.shape, lambda array=array: array)  # type: ignore[misc]
+        name = index.make_constant(f"{output}_{('pads', 'value')[slot - 1]}", constant, "")
+        index.set_input(pad, slot, name)
+    ledger[pad.inputs[2]] = expected(None, Put(value))
 
 
 def _bias_constant(index: GraphIndex, node: Node, bias: Array) -> Constant:

@@ -214,7 +214,7 @@ def _best_move(state: _State, spot: Spot, m: Affine) -> Move | Refusal:
             refusals.append(refusal)
         else:
             found.append(move)
-            if move.biases == 0:
+            if move.biases == move.added == 0:
                 break
     if found:
         return min(found, key=lambda move: (move.added, move.biases))

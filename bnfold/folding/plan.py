@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bnfold.folding.affine import Affine, Array
-from bnfold.folding.answers import Answer, Answers, Blocked, Change, Passes
+from bnfold.folding.answers import Absorbed, Answer, Answers, Blocked, Change, Passes, Rim
 from bnfold.folding.asking import asked_down, asked_up
 from bnfold.folding.facts import sharpened, without_rule
 from bnfold.folding.reasons import Reason
@@ -37,6 +37,7 @@ class Step:
     attributes: Mapping[str, Any]
     bias: Array | None = None
     becomes: str | None = None
+    rim: Rim | None = None
 
     @property
     def makes_gemm(self) -> bool:
@@ -66,7 +67,8 @@ class Plan:
     @property
     def added(self) -> int:
         """Nodes that the plan adds."""
-        return sum(s.bias is not None and not s.makes_gemm for s in self.steps)
+        biases = sum(s.bias is not None and not s.makes_gemm for s in self.steps)
+        return biases + sum(s.rim is not None for s in self.steps)
 
 
 class Choices:
@@ -140,7 +142,8 @@ def _settle(
     if isinstance(answer, Blocked):
         raise Stop(sharpened(index, node, answer.reason), node.name)
     if answer.changes or answer.attributes or answer.bias is not None or answer.becomes:
-        step = Step(node, answer.changes, answer.attributes, answer.bias, answer.becomes)
+        rim = answer.rim if isinstance(answer, Absorbed) else None
+        step = Step(node, answer.changes, answer.attributes, answer.bias, answer.becomes, rim)
         plan.steps.append(step)
     else:
         plan.crossed.append(node)

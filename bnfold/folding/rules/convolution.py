@@ -12,7 +12,18 @@ import numpy as np
 
 from bnfold import ops64
 from bnfold.folding.affine import Affine, Array
-from bnfold.folding.answers import Absorbed, Answers, Blocked, Change, Facts, Passes, Put, Scale
+from bnfold.folding.answers import (
+    Absorbed,
+    Answer,
+    Answers,
+    Blocked,
+    Change,
+    Facts,
+    Passes,
+    Put,
+    Rim,
+    Scale,
+)
 from bnfold.folding.reasons import Reason
 
 LARGEST_PLANE = 2**18  # elements: what is reckoned in vain for most must be cheap
@@ -63,33 +74,56 @@ def push(node: Facts, m: Affine, k: int) -> Answers:
     if not m.is_scale_only:
         value = weight.constant.value()
         taps = (value * by_input_channel(m.shift, shape, group)).sum(axis=1)
-        if taps[:, border_taps(node, shape[2:])].any():
-            answer = _answer_to_plane(node, m, group)
-            padded = Blocked(Reason.PADDING_SHIFT)
-            return padded if answer is None else (Passes({0: answer}, changes), padded)
         total = taps.reshape(shape[0], -1).sum(axis=1)
         own = node.value(2)
-        changes[2] = Put(total if own is None else own + total)
+        moved = Put(total if own is None else own + total)
+        if taps[:, border_taps(node, shape[2:])].any():
+            return _in_front_of_padding(node, m, taps, changes, moved)
+        changes[2] = moved
     return Absorbed(changes)
 
 
-def _answer_to_plane(node: Facts, m: Affine, group: int) -> Affine | None:
+def _in_front_of_padding(
+    node: Facts, m: Affine, taps: Array, changes: dict[int, Change], bias: Put
+) -> Answers:
+    """What there is to do with a shift that meets the padding; last, why it would not do."""
+    answers: list[Answer] = []
+    answer = _answer_to_plane(node, taps)
+    if answer is not None:
+        answers.append(Passes({0: answer}, changes))
+    rim = _rim(node, m)
+    if rim is not None:
+        unpadded = {"pads": [0] * (2 * m.rank - 4)}
+        answers.append(Absorbed({**changes, 2: bias}, unpadded, rim=rim))
+    return (*answers, Blocked(Reason.PADDING_SHIFT))
+
+
+def _rim(node: Facts, m: Affine) -> Rim | None:
+    """The Pad by -t/s, where that is one number: W(sx + t) then pads with s(-t/s) + t = 0."""
+    pads = [int(n) for n in node.attributes.get("pads", ())]
+    if node.attributes.get("auto_pad", "NOTSET") != "NOTSET" or not m.invertible:
+        return None
+    values = np.asarray(-m.shift / m.scale)
+    if not pads or not (values == values.flat[0]).all():
+        return None
+    half = len(pads) // 2
+    return Rim((0, 0, *pads[:half], 0, 0, *pads[half:]), float(values.flat[0]))
+
+
+def _answer_to_plane(node: Facts, taps: Array) -> Affine | None:
     """What the convolution makes of the shift alone, borders and all; None where it is large.
 
-    It differs over positions: only what stands at each of them (a constant of full size, a Gemm
-    behind a Flatten) or a mean over them can take it.
+    `taps` are (M, *kernel), the channels summed up. It differs over positions: only what stands at
+    each of them (a constant of full size, a Gemm behind a Flatten) or a mean over them can take it.
     """
-    weight, sizes = node.input(1).constant, node.input(0).shape
-    space = [n for n in (sizes or ())[2:] if isinstance(n, int)]
-    if weight is None or len(space) + 2 != len(weight.shape):
+    sizes = node.input(0).shape or ()
+    space = [n for n in sizes[2:] if isinstance(n, int)]
+    if len(space) + 1 != taps.ndim or prod(space) * len(taps) > LARGEST_PLANE:
         return None
-    if prod(space) * max(weight.shape[0], weight.shape[1] * group) > LARGEST_PLANE:
-        return None
-    channels = weight.shape[1] * group
-    plane = np.broadcast_to(m.shift, (1, channels, *space))
-    (answer,) = ops64.compute("Conv", node.version, [plane, weight.value()], dict(node.attributes))
-    assert answer is not None
-    return Affine.of(np.ones((1,) * m.rank), answer)
+    one_channel = {k: v for k, v in node.attributes.items() if k != "group"}
+    plane = np.ones((1, 1, *space))
+    (answer,) = ops64.compute("Conv", node.version, [plane, taps[:, None]], one_channel)
+    return Affine.of(np.ones((1,) * answer.ndim), answer)
 
 
 def by_input_channel(values: Array, shape: tuple[int, ...], group: int) -> Array:

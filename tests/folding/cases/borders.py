@@ -41,6 +41,26 @@ def bordered(
     return case(net.out(sink(net, move(net, net.bn(x, 4, **norm)))), *codes)
 
 
+def both(*sinks: Build) -> Build:
+    """The same tensor read by several."""
+
+    def made(n: Net, x: str) -> str:
+        return n.op("Concat", *(sink(n, x) for sink in sinks), axis=1)
+
+    return made
+
+
+def rim(label: str, sink: Build, *codes: str, c: int = 4, opset: int = 17, **norm: Any) -> Case:
+    """BatchNorm over the input of a padded Conv."""
+    net = Net(f"rim-{label}", opset)
+    shape = ("N", c, *(("W",) if "1d" in label else ("H", "W")))
+    return case(net.out(sink(net, net.bn(net.input(shape), c, **norm))), *codes)
+
+
+# -t/s is -1/2 in every channel
+HALF = {"parameters": ([2.0, 1, 4, -2], [1.0, 0.5, 2, -1], [0.0] * 4, [1.0] * 4), "eps": 0.0}
+NEARLY = {"parameters": ([2.0, 1, 4, -2], [1.0, 0.5, 2, 1], [0.0] * 4, [1.0] * 4), "eps": 0.0}
+DEAD = {"parameters": ([0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4)}
 ODD: dict[str, Any] = {"pads": [1, 0, 0, 1], "group": 4, "strides": [2, 1], "dilations": [1, 2]}
 ROWS: list[Case] = [
     bordered("constant-plane", conv(pads=[1] * 4), constant(1, 4, 6, 7)),
@@ -65,6 +85,17 @@ ROWS: list[Case] = [
         reduced("ReduceSum", 2, 3, 4, then=4),
         shape=("N", 4, 3, 4, 5),
     ),
+    # where the padding is one number in front of the BatchNorm: a Pad by it, a Conv without
+    rim("one-channel", lambda n, x: n.conv(x, 1, 3, pads=[1] * 4), c=1),
+    rim("one-channel-1d", lambda n, x: n.conv(x, 1, 3, pads=[2, 0], rank=1, bias=False), c=1),
+    rim("one-channel-opset9", lambda n, x: n.conv(x, 1, 3, pads=[1] * 4), c=1, opset=9),
+    rim("uniform", conv(pads=[1, 0, 2, 1], strides=[2, 2]), **HALF),
+    rim("uniform-depthwise", conv(pads=[1] * 4, group=4), **HALF),
+    rim("nearly-uniform-STAYS", conv(pads=[1] * 4), *PADDED, **NEARLY),
+    rim("dead-STAYS", conv(pads=[1] * 4), *PADDED, **DEAD),
+    rim("same-STAYS", conv(auto_pad="SAME_UPPER"), *PADDED, **HALF),
+    rim("one-padded-of-two", both(conv(pads=[1] * 4), conv(k=1)), **HALF),
+    rim("two-STAYS", both(conv(pads=[1] * 4), conv(k=5, pads=[2] * 4)), "would-cost-more", **HALF),
     # a mean over the channels themselves, which share a scale
     bordered("channels", lambda n, x: n.op("ReduceMean", x, axes=[1]), lambda n, x: n.conv(x, 1, 3),
              **ONES),
