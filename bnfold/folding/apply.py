@@ -62,6 +62,12 @@ def _unwritable(index: GraphIndex, step: Step, slot: int, change: Change) -> Rea
     return Reason.NUMBER_RANGE
 
 
+def transposes(index: GraphIndex, plan: Plan) -> list[Node]:
+    """The nodes that stand between quantised weights and what reads them."""
+    weights = [_quantised(index, s.node, slot) for s in plan.steps for slot in s.changes]
+    return [node for w in weights if w is not None for node in w.transposes]
+
+
 def copies(index: GraphIndex, plan: Plan) -> int:
     """Nodes to add because a quantised weight has other readers."""
     weights = [_quantised(index, s.node, slot) for s in plan.steps for slot in s.changes]

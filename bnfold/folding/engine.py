@@ -152,7 +152,7 @@ def _rebased(state: _State, spot: Spot) -> bool:
     move = Move("rebased", plan)
     if move.added or _objection(index, spot, move) is not None:
         return False
-    state.folded.append(_record(spot, move))
+    state.folded.append(_record(state.index, spot, move))
     _carry_out(state, spot, move)
     return True
 
@@ -177,7 +177,7 @@ def _taken_out(state: _State, spot: Spot) -> bool:
         state.refusals[node.key] = move
         return False
     if node.proto is not None:
-        state.folded.append(_record(spot, move))
+        state.folded.append(_record(state.index, spot, move))
     logger.debug("%s: %s", spot.label, move.outcome)
     _carry_out(state, spot, move)
     return True
@@ -269,14 +269,15 @@ def _carry_out(state: _State, spot: Spot, move: Move) -> None:
     apply.rename_moved(index, [n for n in moved if move.down is not None or n != before])
 
 
-def _record(spot: Spot, move: Move) -> Fold:
+def _record(index: GraphIndex, spot: Spot, move: Move) -> Fold:
     changed = [step for plan in move.plans for step in plan.steps]
     steps = [step.node for step in changed]
     merged = bool(steps) and all(_is_map(node) for node in steps) and move.outcome != "rebased"
     outcome: Outcome = "merged" if merged else move.outcome
     if any(step.becomes in ("Max", "Min") and step.node.op_type == "Relu" for step in changed):
         outcome = "rectified"
-    through = tuple(n.name for plan in move.plans for n in plan.crossed)
+    crossed = [n for p in move.plans for n in (*p.crossed, *apply.transposes(index, p))]
+    through = tuple(n.name for n in crossed)
     return Fold(spot.label, spot.kind, outcome, tuple(n.name for n in steps), through)
 
 
