@@ -6,6 +6,7 @@ Tried on copies: unless it folds in either branch, the model stays as it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import onnx
@@ -44,7 +45,7 @@ def into_branches(
         if absorbers is not None:
             gone = Fold(label, "batchnorm", "pulled", absorbers, (branch.name or "If",))
             rest = tuple(one for one in found.remaining if one.map != label)
-            found = Found((*found.folded, gone), rest)
+            found = replace(found, folded=(*found.folded, gone), remaining=rest)
     return found
 
 
