@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from bnfold.training import checkpoint as checkpoints
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which trainers put weights
 PREFIXES = ("module.", "_orig_mod.")  # what DDP and torch.compile put in front of names
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # as still published
 COUNTER = "num_batches_tracked"  # absent from weights older than torch 0.4.1
 
 
@@ -51,7 +53,7 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], classes: int, where: st
         DataError: naming the first tensor that is missing, left over, or of another shape.
     """
     own = model.state_dict()
-    given = dict(tensors)
+    given = {n if n in own else OLD_DENSENET.sub(r"\1\2", n): t for n, t in tensors.items()}
     kept = [name for name in _head(model, classes) if _other_count(own[name], given.get(name))]
     counters = [name for name in own if name.endswith(COUNTER) and name not in given]
     for name in kept + counters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from functools import partial
 
 import pytest
@@ -161,6 +162,20 @@ def test_accumulated_gradients_are_the_batchs_where_no_norm_is(tmp_path):
     )
     for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_densenets_published_names_load():
+    """torchvision's files of it have names from before torch 0.4, with one dot more."""
+    model = build("densenet121", classes=1000, channels=3, size=(32, 32))
+    tensors = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): t.clone()
+        for name, t in model.state_dict().items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in tensors
+    for tensor in model.state_dict().values():
+        tensor.zero_()
+    assert weights.fit(model, tensors, 1000, "here") == []
+    assert float(model.state_dict()["features.denseblock1.denselayer1.norm1.weight"].sum()) > 0
 
 
 def test_a_compiler_that_fails_is_told_in_one_line(tmp_path, monkeypatch):
