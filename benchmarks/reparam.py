@@ -19,6 +19,7 @@ from typing import Any
 
 import latency
 import onnx
+import processes
 from open_sizes import open_sizes
 
 import bnfold
@@ -85,9 +86,9 @@ def main() -> None:
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--batch", type=int, default=1)
     given = parser.parse_args()
-    print(
-        "| model | merges | merged: nodes / Convs / BatchNorms | beside | merged / beside, time |"
-    )
+    print(f"{processes.machine()}, batch {given.batch}\n")
+    heads = ["model", "merges", "merged: nodes / Convs / BatchNorms", "beside", "ratio of times"]
+    print(f"| {' | '.join(heads)} |")
     print("| --- | ---: | --- | --- | --- |")
     for source, other in zip(given.plain, given.surgery or given.plain, strict=True):
         folder = given.work / (f"{source.stem}-surgery" if given.surgery else source.stem)

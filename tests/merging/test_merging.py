@@ -81,3 +81,25 @@ def test_a_bias_that_fits_no_conv_stays(shape: tuple[int, ...]) -> None:
     bias.CopyFrom(tensor("a.b", np.zeros(shape, np.float32)))
     result = bnfold.fold(model, REPARAM)
     assert not result.report.merged
+
+
+def test_a_padding_written_by_scatter_stays_apart_and_says_so() -> None:
+    """The diverse-branch block pads by what its BatchNorm makes of zero: the rest still merges."""
+    where = np.stack(np.meshgrid([0, 1], range(4), [0], range(8), indexing="ij"), -1)
+    made = [
+        tensor("where", where.astype(np.int64)),
+        tensor("what", randn(RNG, *where.shape[:-1])),
+    ]
+    model = net(
+        conv("x", "a", **SAME),
+        conv("x", "b", kernel=(1, 1)),
+        conv("x", "c", kernel=(1, 1)),
+        ([node("ScatterND", ["c", "where", "what"], "d")], made),
+        conv("d", "e", **SAME),
+        op("Sum", ["a", "b", "e"], "y"),
+    )
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    result = bnfold.fold(model, REPARAM)
+    assert [n.op_type for n in result.model.graph.node].count("Conv") == 3
+    assert "not-yet" in {apart.code for apart in result.report.apart}
+    assert bnfold.verify(model, result.model).ok
