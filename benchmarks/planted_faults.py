@@ -1,8 +1,8 @@
 """Faults planted into folds of real networks: is each accused, and no correct fold?
 
 Prints Markdown: a table, and the departures of correct folds and of faults drawn. Every case is a
-line of `--out FILE.jsonl`, and a second run goes on behind the last one. `--tenth` takes every
-tenth case; without models nothing is run.
+line of `--out FILE.jsonl`, and a second run goes on behind the last one. `--step 10` takes
+every tenth fault; without models nothing is run.
 
     python benchmarks/planted_faults.py --out faults.jsonl MODEL.onnx ...
 """
@@ -129,7 +129,7 @@ def main(paths: list[Path], out: Path, step: int) -> list[Row]:
     for path in paths:
         for condition, fault, judge in cases(path):
             count += 1
-            if (path.name, condition, fault) in done or count % step:
+            if (path.name, condition, fault) in done or (fault and count % step):
                 continue
             row = {"model": path.name, "condition": condition, "fault": fault, **judge()}
             lines.append(row)
@@ -208,10 +208,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="a line a case; goes on behind it")
-    parser.add_argument("--tenth", action="store_true")
+    parser.add_argument("--step", type=int, default=1, help="every so manieth fault: 10, a tenth")
     parser.add_argument("--summary", type=Path, help="write the short form of all cases there")
     given = parser.parse_args()
-    every = main(given.models, given.out, 10 if given.tenth else 1)
+    every = main(given.models, given.out, given.step)
     table(every)
     plot(every)
     if given.summary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,6 +41,7 @@ class Runner(Protocol):
     """Whoever can run a subgraph."""
 
     turns: Turns
+    taken: set[tuple[str, str]]  # (If, branch)
 
     def body(self, program: Program, given: list[Value], outer: Any) -> list[Value]:
         """The subgraph's outputs."""
@@ -62,12 +63,23 @@ def run(
         condition = inputs[0]
         assert condition is not None
         branch = "then_branch" if bool(condition.array.reshape(-1)[0]) else "else_branch"
+        runner.taken.add((step.label, branch))
         return runner.body(step.bodies[branch], [], outer)
     if step.op_type == "Loop":
         return _loop(runner, step.bodies["body"], inputs, outer)
     if step.op_type == "Scan" and outer[1] >= 9:
         return _scan(runner, step.bodies["body"], attributes, inputs, outer)
     raise Unsupported(step.op_type)
+
+
+def untaken(program: Program, taken: set[tuple[str, str]]) -> Iterator[str]:
+    """The branches of the program's Ifs that no run has taken; none inside of those."""
+    for step in program.steps:
+        for name, body in step.bodies.items():
+            if step.op_type == "If" and (step.label, name) not in taken:
+                yield f"{name} of {step.label}"
+            else:
+                yield from untaken(body, taken)
 
 
 def _loop(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from bnfold.ops64 import control
-from bnfold.ops64.call import FLOATS, Array, Call, Kernel, Unsupported, raised
+from bnfold.ops64.call import FLOATS, Array, Call, Unsupported, raised
 from bnfold.ops64.compute import kernels, run
 from bnfold.ops64.element_types import Value, output_type
 from bnfold.ops64.program import Program, Step, needed, program_of, program_of_function
 
-Backend = Literal["auto", "numpy", "torch"]
 OnValue = Callable[[str, Array], None]
 Perturb = Callable[[str, Array, int], Array]
 Env = dict[str, Value]
@@ -28,9 +27,18 @@ _LEARNED: Mapping[str, tuple[int, ...]] = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
     "Div": (0, 1),
+    "Einsum": (0, 1),
+    "GRU": (1, 2, 3),
+    "Gather": (0,),
     "Gemm": (0, 1, 2),
+    "GroupNormalization": (1, 2),
+    "InstanceNormalization": (1, 2),
+    "LSTM": (1, 2, 3),
+    "LayerNormalization": (1, 2),
     "MatMul": (0, 1),
     "Mul": (0, 1),
+    "PRelu": (1,),
+    "RNN": (1, 2, 3),
     "Sub": (0, 1),
 }
 
@@ -44,7 +52,6 @@ def evaluate(
     feeds: Mapping[str, Array],
     *,
     keep: Collection[str] | None = None,
-    backend: Backend = "auto",
     on_value: OnValue | None = None,
 ) -> dict[str, Array]:
     """The model's outputs (or the tensors in `keep`) by name, floats in float64.
@@ -53,14 +60,13 @@ def evaluate(
         model: with its external data loaded; any node order.
         feeds: one array an input; inputs with an initializer may be left out.
         keep: names of main graph tensors to return instead of the graph's outputs.
-        backend: whose kernels compute convolutions and pools; "auto" takes numpy's.
         on_value: called with the name and value of each main graph tensor as it is made.
 
     Raises:
         Unsupported: an operator that nothing computes in float64.
         EvaluationError: a node, an input or a name does not fit.
     """
-    return Evaluator(model, backend=backend).run(feeds, keep=keep, on_value=on_value)
+    return Evaluator(model).run(feeds, keep=keep, on_value=on_value)
 
 
 class Evaluator:
@@ -70,7 +76,6 @@ class Evaluator:
         self,
         model: onnx.ModelProto,
         *,
-        backend: Backend = "auto",
         perturb: Perturb | None = None,
     ) -> None:
         """`perturb(name, value, type)` replaces each learned constant where it is used.
@@ -87,7 +92,7 @@ class Evaluator:
         except ValueError as cause:
             raise EvaluationError(str(cause)) from cause
         self._opset = _opset(model.opset_import)
-        self._kernels = _kernels(backend)
+        self._kernels = kernels()
         self._perturb = perturb
         self._input_types = {
             value.name: value.type.tensor_type.elem_type for value in model.graph.input
@@ -95,6 +100,7 @@ class Evaluator:
         self._small: dict[int, Value] = {}
         self._steps: dict[tuple[int, tuple[str, ...]], tuple[Step, ...]] = {}
         self.turns = control.Turns()
+        self.taken: set[tuple[str, str]] = set()
 
     def run(
         self,
@@ -122,6 +128,10 @@ class Evaluator:
         steps = self._steps_for(main, names)
         values = self._walk(main, steps, names, [env], self._opset, {}, on_value)
         return {name: value.array for name, value in zip(names, values, strict=True)}
+
+    def untaken(self) -> list[str]:
+        """Branches of Ifs of the main graph that no run has taken so far."""
+        return list(control.untaken(self._main, self.taken))
 
     def body(self, program: Program, given: list[Value], outer: Any) -> list[Value]:
         """A subgraph run on `given`, seeing the names of the scopes around it."""
@@ -272,11 +282,3 @@ def _found(name: str, scopes: list[Any], where: str) -> Value:
 def _opset(imports: Any) -> int:
     versions = [entry.version for entry in imports if entry.domain in ("", "ai.onnx")]
     return int(versions[0]) if versions else 1
-
-
-def _kernels(backend: Backend) -> Mapping[str, Kernel]:
-    if backend != "torch":
-        return kernels()
-    from bnfold.ops64.torch_kernels import KERNELS
-
-    return {**kernels(), **KERNELS}

@@ -137,6 +137,8 @@ def _values(port: Port, shape: tuple[int, ...], kind: str, rng: np.random.Genera
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(dtype)
     if dtype.kind in "iu":
+        if port.below is not None:
+            return rng.integers(0, max(port.below, 1), shape).astype(dtype)
         if dtype.itemsize == 1:  # images in bytes
             return np.clip(_pixels(rng, shape), 0, np.iinfo(dtype).max).astype(dtype)
         return rng.integers(0, 2, shape).astype(dtype)

@@ -17,7 +17,9 @@ RUNTIME_LIMIT = 4.0
 FLOOR_ULPS = 4.0  # below this many u of the output, the original's own error counts as this
 LEAST_CASES = 5
 _LEAST_JITTER = 0.25  # u of the output: what counts as rounding where jitter does less
-_BLIND = 1e-3  # u of the output: jitter that moves it less shows nothing
+_BLIND = 1e-3  # u of the output: jitter that moves it less shows nothing, where it is at its ends
+_LEVELS = 64  # steps up to the largest value: what is quantised takes many, what is saturated few
+_FEW = 8
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class _Track:
 
     departure: Pool = field(default_factory=Pool)
     jitter: Pool = field(default_factory=Pool)
+    levels: set[int] = field(default_factory=set)
     differing: float = 0.0
     flipped: float = 0.0
     problem: str = ""
@@ -36,10 +39,19 @@ class _Track:
         return self.departure.value(loudest) / (self.jitter.value(loudest, least) or least)
 
     def is_blind(self, unit: float) -> bool:
-        """Whether jitter of all weights moves it on no input."""
-        return bool(self.jitter.rows) and all(
-            effect < _BLIND * unit for effect in self.jitter.relative(self.departure.loudest)
+        """Whether it takes a few values only, and jitter of all weights moves it on no input."""
+        return (
+            bool(self.jitter.rows)
+            and len(self.levels) <= _FEW
+            and all(e < _BLIND * unit for e in self.jitter.relative(self.departure.loudest))
         )
+
+    def see(self, values: Array) -> None:
+        """Which levels it takes."""
+        top = float(np.abs(values).max(initial=0.0))
+        if len(self.levels) <= _FEW and np.isfinite(top):
+            steps = np.round(values * (_LEVELS / (top or 1.0))).astype(np.int64)
+            self.levels.update(np.unique(steps).tolist())
 
 
 class Float64Gate:
@@ -82,6 +94,7 @@ class Float64Gate:
             track.problem = "holds NaN or Inf where the original does not"
             return
         track.departure.add(rms(b - a), rms(a))
+        track.see(a)
 
     def _moves(self, track: _Track, a: Array, still: Array, moved: Array | None) -> None:
         """What jitter does, in the original's size."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
@@ -16,7 +17,16 @@ from bnfold.show import show
 from bnfold.verification import layers as layer_walk
 from bnfold.verification import saved
 from bnfold.verification.brought import MAX_BYTES, Brought, brought
-from bnfold.verification.cases import OPEN_SIZES, Case, Misfit, Shapes, generated, sizes_taken
+from bnfold.verification.cases import (
+    OPEN_SIZES,
+    Case,
+    Misfit,
+    OpenSizes,
+    Shapes,
+    generated,
+    resolve,
+    sizes_taken,
+)
 from bnfold.verification.metric import Metric, measured
 from bnfold.verification.runtime import Runtime
 from bnfold.verification.subject import Model, Subject, check_signatures, subject
@@ -25,6 +35,7 @@ from bnfold.verification.trial import Progress, Trial
 from bnfold.verification.verdict import Layer, Verdict
 
 T = TypeVar("T")
+MOST_VALUES = 1 << 23  # in inputs of sizes that were guessed: three colour images of 640, and room
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +125,9 @@ def fitting(original: Subject, question: Question, answer: Callable[[tuple[Case,
         )
     batches = _batches(question.batches)
     tried: dict[str, Misfit] = {}
-    for sizes in OPEN_SIZES:
+    for sizes in _worth_trying(original, batches, question.shapes):
         cases = generated(original.inputs, batches, question.shapes, question.seed, sizes)
         taken = _taken(original, cases, question)
-        if taken in tried:
-            break
         try:
             return answer(_kept(cases, question))
         except Misfit as cause:
@@ -128,6 +137,17 @@ def fitting(original: Subject, question: Question, answer: Callable[[tuple[Case,
     first = next(iter(tried.values()))
     hint = f"give its sizes with --shape, or real inputs with --inputs; tried: {'; '.join(tried)}"
     raise Misfit(first.message, where=first.where, hint=hint)
+
+
+def _worth_trying(
+    original: Subject, batches: Sequence[int], shapes: Shapes | None
+) -> Iterator[OpenSizes]:
+    """Guesses of open sizes: the first, and further ones of a bearable size."""
+    for sizes in OPEN_SIZES:
+        full = [resolve(original.inputs, batch, shapes, sizes).values() for batch in batches]
+        values = max(sum(map(math.prod, one)) for one in full)
+        if sizes == OPEN_SIZES[0] or values <= MOST_VALUES:
+            yield sizes
 
 
 def _taken(original: Subject, cases: tuple[Case, ...], question: Question) -> str:

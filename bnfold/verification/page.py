@@ -14,6 +14,7 @@ WIDTH, LEFT, HEIGHT = 960, 60, 260
 GOOD, BAD, QUIET, INK = "#1a7f37", "#cf222e", "#57606a", "#0969da"
 MOST_ROWS = 200
 FIRST_ROWS = 12
+LONGEST = 56  # characters of a name beside the picture of layers
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
   color: #1f2328; background: #fff; }
@@ -148,7 +149,7 @@ def _layer_picture(layers: Sequence[Layer]) -> str:
     low = min(-1.0, *(_decade(layer.ratio) for layer in ordered)) - 0.3
 
     def y_of(decade: float) -> float:
-        return HEIGHT - 20 - (decade - low) / (top - low) * (HEIGHT - 40)
+        return HEIGHT - 20 - (decade - low) / (top - low) * (HEIGHT - 44)
 
     body = [_tick(y_of(k), f"1e{k}") for k in range(math.ceil(low), math.floor(top) + 1)]
     limit = y_of(math.log10(JITTER_LIMIT))
@@ -163,17 +164,18 @@ def _layer_picture(layers: Sequence[Layer]) -> str:
         title = f"<title>{_safe(layer.name)}: {layer.ratio:.3g}</title>"
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}">{title}</circle>')
         if color == BAD and not any(one.ratio > JITTER_LIMIT for one in ordered[:place]):
-            body.append(_first(x, limit, layer))
+            body.append(_first(x, layer))
     return _svg(HEIGHT, body)
 
 
-def _first(x: float, limit: float, layer: Layer) -> str:
-    """An upright where the first tensor departs, its name below the limit, free of dots."""
+def _first(x: float, layer: Layer) -> str:
+    """An upright where the first tensor departs, its name above all dots; a long one's end."""
+    name = show(layer.name)
+    if len(name) > LONGEST:
+        name = f"...{name[-LONGEST:]}"
     end = x > WIDTH / 2
-    place = f'x="{x - 6 if end else x + 6:.1f}" y="{limit - 5:.1f}"'
-    upright = _line(x, 10, x, HEIGHT - 20, BAD)
-    anchor = "end" if end else "start"
-    return f'{upright}<text {place} text-anchor="{anchor}">{_safe(layer.name)} departs first</text>'
+    place = f'x="{x - 6 if end else x + 6:.1f}" y="12" text-anchor="{"end" if end else "start"}"'
+    return f"{_line(x, 2, x, HEIGHT - 20, BAD)}<text {place}>{_safe(name)} departs first</text>"
 
 
 def _layer_table(layers: Sequence[Layer]) -> str:
@@ -184,7 +186,7 @@ def _layer_table(layers: Sequence[Layer]) -> str:
     if not rest:
         return first
     more = f"<table><tr>{heads}</tr>{_layer_rows(rest)}</table>"
-    said = f"{len(rest)} of {len(layers) - FIRST_ROWS} tensors more"
+    said = f"{len(rest)} more of {len(layers)} tensors"
     return f"{first}<details><summary>{said}</summary>{more}</details>"
 
 

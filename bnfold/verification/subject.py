@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bnfold.errors import CheckFailed, ModelError, UsageError
 from bnfold.graph import surgeon
 from bnfold.onnxfile.validator import located
 from bnfold.show import show
+from bnfold.verification import indexed
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto | Any
 Dim = int | str | None
@@ -23,11 +24,15 @@ Dim = int | str | None
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input or output; a dim is fixed, a symbol, or None (open); `dims` None: no rank known."""
+    """An input or output; a dim is fixed, a symbol, or None (open); `dims` None: no rank known.
+
+    `below` is the size of the table that an integer input indexes.
+    """
 
     name: str
     elem_type: int
     dims: tuple[Dim, ...] | None
+    below: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,12 @@ def _subject(model: onnx.ModelProto, path: Path, label: str, sha256: str, size: 
     graph = model.graph
     given = {tensor.name for tensor in graph.initializer}
     given |= {tensor.values.name for tensor in graph.sparse_initializer}
-    inputs = tuple(_port(value, label) for value in graph.input if value.name not in given)
+    tables = indexed.rows(graph)
+    inputs = tuple(
+        replace(_port(value, label), below=tables.get(value.name))
+        for value in graph.input
+        if value.name not in given
+    )
     outputs = tuple(_port(value, label) for value in graph.output)
     return Subject(model, path, label, sha256, inputs, outputs, size)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bnfold.errors import CheckFailed, DataError
 from bnfold.ops64 import EvaluationError, Unsupported
 from bnfold.show import show
@@ -69,6 +71,9 @@ class Trial:
             draw = k if case.elements <= smallest or case.given else None
             self._pass(case, evidence, truth, keys, draw)
         self.told(len(self.cases), len(self.cases), "done")
+        if evidence.reference == "tolerance" and not evidence.tolerance.gate().ok:
+            self._answers_alike(keys["original none"])
+        evidence.notes += _unreached(truth.untaken())
         evidence.notes += self._places(keys)
         return replace(
             judged(evidence, tuple(keys), self.runtime.provider),
@@ -112,6 +117,23 @@ class Trial:
                 raise
             raise Misfit(cause.message, where=cause.where, hint=cause.hint) from cause
 
+    def _answers_alike(self, key: str) -> None:
+        """The original, asked twice.
+
+        Raises:
+            CheckFailed: it draws at random.
+        """
+        case = self.cases[0]
+        once, again = self.runtime.run(key, case.feeds), self.runtime.run(key, case.feeds)
+        for name, value in once.items():
+            if not np.array_equal(value, again[name]):
+                raise CheckFailed(
+                    f"output {show(name)} of the original differs from run to run: it draws at"
+                    " random, and nothing can be compared with it",
+                    where=self.pair[0].label,
+                    hint="export it for inference, without random operators",
+                )
+
     def _places(self, keys: dict[str, str]) -> Iterator[str]:
         """Sessions closed; where a node ran is told off the CPU."""
         for run, key in keys.items():
@@ -121,3 +143,12 @@ class Trial:
                 where = ", ".join(f"{count} on {name}" for name, count in sorted(nodes.items()))
                 tf32 = "on" if run.endswith("tf32") else "off"
                 yield f"{run}: nodes {where}, TF32 {tf32}"
+
+
+def _unreached(branches: list[str]) -> list[str]:
+    """A note on branches that these inputs say nothing of."""
+    if not branches:
+        return []
+    named = ", ".join(map(show, branches[:3]))
+    more = f" and {len(branches) - 3} more" if len(branches) > 3 else ""
+    return [f"never taken on these inputs, so nothing is proven of it: {named}{more}"]

@@ -21,19 +21,39 @@ _SATURATING = frozenset(
     (
         "ArgMax",
         "ArgMin",
+        "Ceil",
         "Clip",
+        "Floor",
+        "Greater",
+        "GreaterOrEqual",
         "HardSigmoid",
         "Hardmax",
+        "Less",
+        "LessOrEqual",
         "LogSoftmax",
+        "QuantizeLinear",
         "Relu",
         "Round",
         "Sigmoid",
+        "Sign",
         "Softmax",
         "Softsign",
         "Tanh",
+        "TopK",
     )
 )
-_MOVING = frozenset(("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"))
+_MOVING = frozenset(
+    (
+        "Cast",
+        "DequantizeLinear",
+        "Flatten",
+        "Identity",
+        "Reshape",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +179,10 @@ class Truth:
         moved = Evaluator(self._reference, perturb=jitter(self._seed + draw, self._least))
         values = _evaluate(moved, case, names)
         return tuple(values[name] for name in names)
+
+    def untaken(self) -> list[str]:
+        """Branches of the original's Ifs that no input has taken."""
+        return self._a.untaken()
 
     @property
     def reference(self) -> onnx.ModelProto:

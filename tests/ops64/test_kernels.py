@@ -81,15 +81,6 @@ def test_conv_is_its_definition(x, w, attributes):
     model = build.make_model([node], inputs, [build.value("y", None, build.DOUBLE)])
     (want,) = ReferenceEvaluator(model).run(None, {"x": x, "w": w, "b": bias})
     np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(y, torch_conv(x, w, bias, attributes), rtol=1e-12, atol=1e-12)
-
-
-def torch_conv(x, w, bias, attributes):
-    pytest.importorskip("torch")
-    from bnfold.ops64.call import Call
-    from bnfold.ops64.torch_kernels import KERNELS
-
-    return KERNELS["Conv"](Call("Conv", 11, (x, w, bias), attributes))
 
 
 TRANSPOSED = [
