@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bnfold import onnxfile
-from bnfold.errors import DataError, ModelError, UsageError
+from bnfold.errors import DataError, UsageError
 from bnfold.extras import require
 from bnfold.show import show
 
@@ -43,7 +44,7 @@ def evaluate(
 
     Raises:
         UsageError: no such target, data or crops, or an ONNX file without `data`.
-        ModelError: ONNX Runtime cannot load or run the model.
+        ModelError: ONNX Runtime cannot load the model.
         DataError: the model's inputs or outputs do not fit the data, or something is damaged.
         EnvironmentLacks: torch, ONNX Runtime, the device or the provider is not there.
     """
@@ -65,26 +66,33 @@ def evaluate(
 def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str, crops: Crops) -> Evaluation:
     import torch
 
-    from bnfold.latency import runtime
-    from bnfold.latency.sessions import Setting, session
     from bnfold.training.voting import judged, votes
+    from bnfold.verification.runtime import Runtime
+    from bnfold.verification.subject import subject
 
     where = show(file.path, 300)
     inputs = _fed(file)
     if len(inputs) != 1 or not file.model.graph.output:
         raise DataError(f"the model has {len(inputs)} inputs; images fill one", where=where)
-    kind = _type(file, inputs[0])
-    made = session(str(file.path), Setting(provider=runtime.provider_name(provider)))
+    with TemporaryDirectory(prefix="bnfold-") as folder, Runtime(provider, threads=1) as runtime:
+        key = runtime.load(subject(file.path, where, Path(folder)), "all")
+        kind, output = _type(file, inputs[0]), file.model.graph.output[0].name
 
-    def predict(images: torch.Tensor) -> torch.Tensor:
-        scores = _run(made, inputs[0], images.numpy().astype(kind), where)
-        if scores.shape != (len(images), data.classes):
-            raise DataError(
-                f"the first output has shape {scores.shape}, not (N, {data.classes})", where=where
-            )
-        return torch.from_numpy(scores.astype(np.float64))
+        def predict(images: torch.Tensor) -> torch.Tensor:
+            fed = images.numpy().astype(kind)
+            try:
+                scores = runtime.run(key, {inputs[0]: fed})[output]
+            except DataError as error:
+                what = f"it does not run on images of shape {fed.shape}: {error.message}"
+                raise DataError(what, where=where) from error
+            if scores.shape != (len(images), data.classes):
+                what = f"the first output has shape {scores.shape}, not (N, {data.classes})"
+                raise DataError(what, where=where)
+            return torch.from_numpy(scores.astype(np.float64))
 
-    return judged(votes(predict, data, data.test, crops=crops, batch=_BATCH), data.name, crops)
+        found = judged(votes(predict, data, data.test, crops=crops, batch=_BATCH), data.name, crops)
+        runtime.drop(key)
+    return found
 
 
 def _side(file: onnxfile.ModelFile) -> dict[str, int]:
@@ -105,16 +113,3 @@ def _type(file: onnxfile.ModelFile, name: str) -> np.dtype[Any]:
 
     value = next(v for v in file.model.graph.input if v.name == name)
     return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-
-
-def _run(made: Any, name: str, images: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
-    """The first output; ONNX Runtime's errors have no common base but their module."""
-    try:
-        return np.asarray(made.run(None, {name: images})[0])
-    except Exception as error:
-        if not type(error).__module__.endswith("onnxruntime_pybind11_state"):
-            raise
-        raise ModelError(
-            f"ONNX Runtime cannot run it on images of shape {images.shape}: {show(error, 300)}",
-            where=where,
-        ) from error

@@ -17,6 +17,7 @@ from bnfold.training.dataset import Dataset, Split, in_memory, split
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 FAKE = re.compile(r"fake(:(?P<c>\d+)x(?P<h>\d+)x(?P<w>\d+)(:(?P<classes>\d+))?)?")
 FAKE_IMAGES = (1024, 128)
+LARGEST_INFLATED, MOST_TIMES = 4 << 30, 4  # bytes, or so many times the file's own
 LARGEST_FAKE = 1 << 31  # bytes
 
 
@@ -27,11 +28,29 @@ def npz(path: Path, *, binarize: bool = False) -> Dataset:
         DataError: it cannot be read, holds objects, or its arrays do not fit.
     """
     try:
+        _refuse_bomb(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in KEYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as cause:
         raise DataError(f"not a data set: {cause}", where=str(path)) from cause
     return from_arrays(path.stem, arrays, where=str(path), binarize=binarize)
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Two gigabytes of zeros fit into two megabytes: the directory says so before they are read."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    most = max(LARGEST_INFLATED, MOST_TIMES * path.stat().st_size)
+    if size > most:
+        raise DataError(f"it inflates to {size} bytes, more than {most}", where=str(path))
 
 
 def from_callable(name: str, made: Any, *, binarize: bool = False) -> Dataset:

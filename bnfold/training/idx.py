@@ -14,6 +14,7 @@ from bnfold.errors import DataError
 from bnfold.training.dataset import Dataset, Split, in_memory, split
 
 UINT8 = 0x08
+LARGEST = 2 << 30  # bytes, inflated; MNIST's largest has 47 MB
 PARTS = ("train", "t10k")
 
 
@@ -65,9 +66,12 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
         DataError: it cannot be read, is truncated, or is not such a file.
     """
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as cause:
         raise _corrupt(path, str(cause) or "truncated") from cause
+    if len(raw) > LARGEST:
+        raise _corrupt(path, f"more than {LARGEST} bytes")
     head = 4 + 4 * dimensions
     if len(raw) < head or raw[:4] != bytes((0, 0, UINT8, dimensions)):
         raise _corrupt(path, f"not an idx file of unsigned bytes with {dimensions} dimensions")

@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import pickletools
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     file = Path(path)
     where = show(file, 300)
     try:
-        if file.is_file() and file.stat().st_size > LARGEST:
+        if not stat.S_ISREG((found := file.stat()).st_mode):
+            raise DataError("no regular file", where=where)
+        if found.st_size > LARGEST:
             raise DataError(f"larger than {LARGEST} bytes", where=where)
         data = file.read_bytes()
     except FileNotFoundError as error:

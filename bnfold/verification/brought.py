@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from bnfold.errors import DataError, UsageError
+from bnfold.errors import DataError, ModelError, UsageError
+from bnfold.onnxfile.tensors import check_data
 from bnfold.show import show
 from bnfold.verification import images, saved
 from bnfold.verification.cases import Array, Case
@@ -21,6 +23,17 @@ from bnfold.verification.subject import Port
 
 Brought = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 MAX_BYTES = 4 << 30
+# RuntimeError: an encrypted archive, or one compressed in a way that zipfile does not know
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+)
 
 
 def brought(inputs: Brought, ports: Sequence[Port], max_bytes: int = MAX_BYTES) -> tuple[Case, ...]:
@@ -48,6 +61,8 @@ def _from_path(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str, d
         return _from_folder(path, ports, max_bytes)
     if not path.exists():
         raise UsageError("there is no such file or folder of inputs", where=show(path, 300))
+    if not path.is_file():
+        raise UsageError("this is not a regular file", where=show(path, 300))
     if path.suffix == ".npy":
         return {path.name: {_only(ports, path): _npy(path, max_bytes)}}
     return saved.split(path.name, _npz(path, max_bytes), [port.name for port in ports])
@@ -63,7 +78,7 @@ def _from_folder(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str,
         return {folder.name: _test_set(folder, ports, max_bytes) for folder in sets}
     archives = sorted(path.glob("*.npz"))
     if archives:
-        return {file.name: _npz(file, max_bytes) for file in archives}
+        return _archives(archives, max_bytes)
     files = sorted(path.glob("*.npy"))
     named = {file.stem: file for file in files}
     if ports and all(port.name in named for port in ports):
@@ -77,6 +92,15 @@ def _from_folder(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str,
             str(file.relative_to(path)): {name: images.read(file, ports[0])} for file in pictures
         }
     return {}
+
+
+def _archives(files: Sequence[Path], max_bytes: int) -> dict[str, dict[str, Array]]:
+    """All of them lie in memory together: what one takes is lacking to the next."""
+    found = {}
+    for file in files:
+        found[file.name] = _npz(file, max_bytes)
+        max_bytes -= sum(array.nbytes for array in found[file.name].values())
+    return found
 
 
 def _only(ports: Sequence[Port], path: Path) -> str:
@@ -97,8 +121,11 @@ def _test_set(folder: Path, ports: Sequence[Port], max_bytes: int) -> dict[str, 
             if file.stat().st_size > max_bytes:
                 raise DataError(f"larger than {max_bytes} bytes", where=show(file, 300))
             tensor = onnx.TensorProto.FromString(file.read_bytes())
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                raise ModelError("its data lies in another file")
+            check_data(tensor)
             feeds[tensor.name or port.name] = numpy_helper.to_array(tensor)
-        except (OSError, DecodeError, ValueError, TypeError, KeyError) as cause:
+        except (OSError, DecodeError, ValueError, TypeError, KeyError, ModelError) as cause:
             raise DataError(
                 f"not a readable tensor: {show(cause)}", where=show(file, 300)
             ) from cause
@@ -120,7 +147,7 @@ def _npz(path: Path, max_bytes: int) -> dict[str, Array]:
             )
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError, MemoryError) as cause:
+    except _DAMAGED as cause:
         raise DataError(f"not a readable .npz: {show(cause)}", where=show(path, 300)) from cause
 
 
@@ -130,7 +157,7 @@ def _npy(path: Path, max_bytes: int) -> Array:
             raise DataError(f"larger than {max_bytes} bytes", where=show(path, 300))
         loaded: Array = np.load(path, allow_pickle=False)
         return loaded
-    except (OSError, ValueError, EOFError, MemoryError) as cause:
+    except _DAMAGED as cause:
         raise DataError(f"not a readable .npy: {show(cause)}", where=show(path, 300)) from cause
 
 

@@ -29,7 +29,9 @@ OPEN_SIDE = 224  # where the model leaves it open
 
 def files_of(folder: Path) -> list[Path]:
     """The images in the folder and below, sorted; evenly spread ones of more than 64."""
-    found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS)
+    found = sorted(
+        file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()
+    )
     if len(found) <= MOST_FILES:
         return found
     return [found[k * len(found) // MOST_FILES] for k in range(MOST_FILES)]
@@ -48,12 +50,14 @@ def read(file: Path, port: Port) -> Array:
 
     try:
         with warnings.catch_warnings(), Image.open(file) as opened:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of a damaged file; its size is looked at here
             if opened.width * opened.height > MOST_PIXELS:
                 raise DataError(f"more than {MOST_PIXELS} pixels", where=show(file, 300))
             turned = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
             fitted = ImageOps.fit(turned, (width, height), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as cause:
+    except DataError:
+        raise
+    except Exception as cause:  # pillow's decoders raise what a damaged file makes of them
         raise DataError(f"not a readable image: {show(cause)}", where=show(file, 300)) from cause
     values = np.asarray(fitted).reshape(height, width, channels)
     values = _scaled(values, port, channels)

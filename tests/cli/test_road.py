@@ -150,7 +150,7 @@ def test_evaluate_crops(bnfold: Call, run: Path) -> None:
 def test_evaluate_refuses_what_does_not_fit(bnfold: Call, run: Path, model: Path) -> None:
     assert bnfold("evaluate", model).code == 2
     answer = bnfold("evaluate", model, "--data", "digits")  # 3 channels of 8x8
-    assert answer.code == 3
+    assert answer.code == 6
     assert "(64, 1, 8, 8)" in answer.err
     assert bnfold("evaluate", run / "none.onnx", "--data", "digits").code == 2
 
