@@ -59,6 +59,9 @@ def subject(model: Model, label: str, folder: Path) -> Subject:
     if isinstance(model, str | os.PathLike):
         file = onnxfile.read(model)
         name = show(Path(model).name)
+        if any("\ud800" <= letter <= "\udfff" for letter in str(file.path.resolve())):
+            what = "ONNX Runtime opens no file whose path is not UTF-8"
+            raise UsageError(what, where=show(model, 300), hint="rename it")
         return _subject(file.model, file.path.resolve(), name, file.sha256, file.size)
     if isinstance(model, bytes | bytearray | memoryview):
         data = bytes(model)

@@ -83,7 +83,7 @@ def report(session: Session, error: BnfoldError) -> int:
     """The error on stderr, under `--json` also as an object on stdout."""
     try:
         if session.verbosity >= 2 or isinstance(error, Bug):
-            traceback.print_exception(error.__cause__ or error, file=sys.stderr)
+            print(*traced(error.__cause__ or error), sep="\n", file=sys.stderr)
         color = _painter(session)
         print(f"{color('error:', 31)} {show(error, 1000)}", file=sys.stderr)
         if error.hint:
@@ -98,6 +98,12 @@ def report(session: Session, error: BnfoldError) -> int:
 def _follows(session: Session) -> bool:
     """Of the processes that train one network, as torchrun starts them, the first one answers."""
     return session.command == "train" and os.environ.get("RANK", "0") != "0"
+
+
+def traced(error: BaseException) -> list[str]:
+    """The traceback's lines; foreign exceptions quote names out of models."""
+    text = "".join(traceback.format_exception(error))
+    return [show(line, 2000) for line in text.split("\n") if line]
 
 
 def _usage(error: click.ClickException) -> UsageError:

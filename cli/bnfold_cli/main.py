@@ -107,7 +107,8 @@ class _Safe(logging.Formatter):
         """One escaped line, and a traceback where there is one."""
         line = show(record.getMessage(), 2000)
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            lines = self.formatException(record.exc_info).split("\n")
+            line += "".join(f"\n{show(one, 2000)}" for one in lines)
         return f"bnfold: {line}"
 
 

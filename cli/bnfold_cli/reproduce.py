@@ -119,4 +119,6 @@ def command(
     size = "smoke" if smoke else scale
     found = EXPERIMENTS[experiment](Call(folder, data, size, device, resume, seeds, settings, tell))
     text = (folder / "result.md").read_text("utf-8")
-    session.answer(found.to_dict(), lambda console: console.print(text + f"\nfiles: {folder}"))
+    session.answer(
+        found.to_dict(), lambda console: console.print(text + f"\nfiles: {show(folder, 300)}")
+    )
