@@ -183,7 +183,7 @@ def ended(processes, seconds=120):
     return [p.returncode for p in processes], told
 
 
-def waited(condition, seconds=90):
+def waited(condition, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing came"
@@ -195,7 +195,7 @@ def killed(out, step, which):
     launcher = launch.torchrun(out)
     waited(lambda: launch.steps_done(out) >= step)
     os.kill(launch.workers(launcher.pid)[which], signal.SIGKILL)
-    codes, told = ended([launcher], 200)
+    codes, told = ended([launcher], 400)
     assert codes == [0], told[0][-3000:]
     return weights(out)
 
