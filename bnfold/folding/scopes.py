@@ -20,6 +20,8 @@ from bnfold.graph.index import GraphIndex
 from bnfold.graph.readers import captured_names, free_names, subgraphs
 from bnfold.graph.shapes import TensorType
 
+INITIALIZERS_ALONE = 4  # the IR version from which an initializer need not be an input
+
 
 @dataclass(slots=True)
 class _Outside:
@@ -58,6 +60,8 @@ def fold_scopes(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found
         alone = replace(place, between=nothing_between)
         return _fold_body(_Outside(model, alone), body, scope, chosen)
 
+    if model.ir_version < INITIALIZERS_ALONE:  # what a trial hoists could not be taken back
+        return found
     return into_branches(model, place, labels, found, fold)
 
 
@@ -78,14 +82,15 @@ def _fold_body(outside: _Outside, body: onnx.GraphProto, scope: str, allowed: Al
     found = fold_scopes(alone, place, allowed)
     if found.changed:
         _carry_back(alone.graph, body, place.borrowed)
+        if outside.model.ir_version < INITIALIZERS_ALONE:
+            _hoist(body, outside.model.graph)
     return found
 
 
 def _alone(outside: _Outside, body: onnx.GraphProto, borrowed: list[str]) -> onnx.ModelProto:
     """The body as a model: what it captures becomes initializers and inputs."""
     source = outside.model
-    # before IR 4 new initializers would become inputs, which a body must not get
-    alone = onnx.ModelProto(ir_version=max(source.ir_version, 4))
+    alone = onnx.ModelProto(ir_version=source.ir_version)
     alone.opset_import.extend(source.opset_import)
     alone.functions.extend(source.functions)
     alone.graph.CopyFrom(body)
@@ -126,6 +131,14 @@ def _carry_back(source: onnx.GraphProto, body: onnx.GraphProto, borrowed: frozen
     body.node.extend(nodes)
     body.initializer.extend(i for i in source.initializer if i.name not in borrowed)
     body.value_info.extend(source.value_info)
+
+
+def _hoist(body: onnx.GraphProto, graph: onnx.GraphProto) -> None:
+    """Let a body capture its constants: before IR 4 each would have to be an input as well."""
+    for tensor in body.initializer:
+        graph.initializer.append(tensor)
+        graph.input.append(_typed(tensor.name, TensorType(tensor.data_type, tuple(tensor.dims))))
+    del body.initializer[:]
 
 
 def all_names(graph: onnx.GraphProto) -> Iterator[str]:

@@ -39,35 +39,6 @@ def in_if(label: str, *, both: bool = False, outer: bool = False, bare: bool = F
     return case(net.out(net.op("If", cond, **bodies)), *codes)
 
 
-def outside_if(
-    label: str, *codes: str, ends: tuple[str, str] = ("Identity", "Identity"), read: bool = False,
-    params: str = "", nested: bool = False, tail: bool = False, **norm: Any,
-) -> Case:  # fmt: skip
-    """BatchNorm behind an If whose branches are Convs, each with one more operator behind it."""
-    net = Net(label)
-    x, cond = net.input((2, 3, 6, 6)), net.input((), "cond", BOOL)
-    shape = (2, 4, 6, 6)
-    bodies = {}
-    for k, end in zip(("then_branch", "else_branch"), ends, strict=True):
-        made = [node("Conv", [x, f"{k}_w"], f"{k}_c"), node(end, [f"{k}_c"], f"{k}_y")]
-        w = tensor(f"{k}_w", net.random(4, 3, 1, 1).astype(np.float32))
-        bodies[k] = helper.make_graph(made, k, [], [value(f"{k}_y", shape)], [w])
-    if nested:
-        inner = node("If", [cond], "inner", **bodies)
-        for k in list(bodies):
-            made = [node("Conv", [x, f"outer_{k}_w"], f"outer_{k}")] if k[0] == "e" else [inner]
-            w = tensor(f"outer_{k}_w", net.random(4, 3, 1, 1).astype(np.float32))
-            bodies[k] = helper.make_graph(made, k, [], [value(made[0].output[0], shape)], [w])
-    y = net.op("If", cond, **bodies)
-    z = net.bn(y, 4, **norm)
-    if params == "computed":
-        made_bn = net.nodes.pop()
-        made_bn.input[1] = net.op("Mul", made_bn.input[1], net.input((4,), "z"))
-        net.nodes.append(made_bn)
-    net.out(*([y] if read else []), net.op("Relu", z) if tail else z)
-    return case(net, *codes, **({"stay": 1} if codes else {}))
-
-
 def in_loop(label: str, *, after: bool = False) -> Case:
     """Conv -> BN as a Loop's body, and (fault 16) once more behind it."""
     net = Net(label)
@@ -261,14 +232,6 @@ ROWS: list[Case] = [
     in_if("If-both-branches", both=True),
     in_if("If-captured-Conv", outer=True),
     in_if("If-bare-norms", both=True, bare=True),
-    outside_if("If-branches-are-Convs"),
-    outside_if("If-branches-are-Convs-and-on", tail=True),
-    outside_if("If-branches-nested", nested=True),
-    outside_if("If-branches-Relu-pure", ends=("Relu", "Identity"), positive=True, shift=False),
-    outside_if("If-branch-Relu-STAYS", "not-yet", ends=("Relu", "Identity")),
-    outside_if("If-branch-Sigmoid-STAYS", "not-yet", ends=("Identity", "Sigmoid")),
-    outside_if("If-output-read-STAYS", "not-yet", *EDGE, read=True),
-    outside_if("If-parameter-computed-STAYS", "parameter-not-constant", params="computed"),
     in_loop("Loop-body"),
     in_loop("Loop-body-and-after", after=True),
     in_scan("Scan-body"),
