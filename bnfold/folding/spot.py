@@ -19,6 +19,7 @@ from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Counts, Kind
 from bnfold.folding.rules.broadcast import dim_from_right
 from bnfold.folding.rules.norms import folded_parameters
+from bnfold.graph.constants import Constant
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.numbers import FLOATS, alike_when_written, exactly_one
 from bnfold.graph.readers import subgraphs
@@ -103,11 +104,13 @@ def _batch_norm(index: GraphIndex, node: Node) -> Affine | Reason:
         return Reason.TRAINING_MODE
     if index.opset < 7 or len(node.inputs) != 5:
         return Reason.NOT_YET
-    missing = next((name for name in node.inputs[1:] if index.constant(name) is None), None)
-    if missing is not None:
-        traced = index.is_overridable(index.origin(missing))
-        return Reason.PARAMETER_OVERRIDABLE if traced else Reason.PARAMETER_NOT_CONSTANT
-    constants = [c for c in map(index.constant, node.inputs[1:]) if c is not None]
+    constants: list[Constant] = []
+    for name in node.inputs[1:]:
+        constant = index.constant(name)
+        if constant is None:
+            traced = index.is_overridable(index.origin(name))
+            return Reason.PARAMETER_OVERRIDABLE if traced else Reason.PARAMETER_NOT_CONSTANT
+        constants.append(constant)
     elem_type = index.type_of(node.inputs[0]).elem_type or constants[0].elem_type
     if elem_type not in FLOATS or any(c.elem_type not in FLOATS for c in constants):
         return Reason.PARAMETER_INVALID
@@ -117,8 +120,8 @@ def _batch_norm(index: GraphIndex, node: Node) -> Affine | Reason:
     epsilon = float(np.float32(node.attributes.get("epsilon", 1e-5)))
     with np.errstate(all="ignore"):
         scale, shift = folded_parameters(gamma, beta, mean, var, epsilon)
-    finite = all(np.isfinite(v).all() for v in (gamma, beta, mean, var, scale, shift))
-    if not (finite and (var + epsilon > 0).all()):
+    # an infinite or undefined gamma, beta or mean shows in the map; behind var it could vanish
+    if not (np.isfinite((scale, shift, var)).all() and (var + epsilon > 0).all()):
         return Reason.PARAMETER_INVALID
     shape = index.type_of(node.inputs[0]).shape
     if shape is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -43,11 +44,24 @@ def guarded_run(
         child.expendable(first)
         if session.command in _LIMITED:
             child.limit_memory()
-        return body()
+        return _ended(body())
     status = _waited(pid)
     if status >= 0:
         return status
     return tell(session, _lost(-status))
+
+
+def _ended(code: int) -> int:
+    """Leave at once: to take a model and all modules apart costs a tenth of a small fold's time.
+
+    Where a stream cannot be flushed, the common way out reports it.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return code
+    os._exit(code)
 
 
 def _waited(pid: int) -> int:
