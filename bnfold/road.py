@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,11 +44,9 @@ def fold(source: Source, options: Options | None = None) -> FoldResult:
         UsageError: the file is missing or is a folder, or the source is of no known kind.
         ModelError: it is no usable ONNX model.
     """
-    options = options or Options()
-    model, sha256 = _owned(source)
-    report = folded_in_place(model, options)
-    if report.changed:
-        onnxfile.stamp(model, sha256, len(report.folded), asdict(options))
+    with _owned(source) as owned:
+        report = _folded(owned, options)
+        model = owned.whole()
     graph = surgeon.to_surgeon(model) if surgeon.is_surgeon_graph(source) else None
     return FoldResult(model, report, graph)
 
@@ -58,35 +58,51 @@ def inspect(source: Source, options: Options | None = None) -> FoldReport:
         UsageError: the file is missing or is a folder.
         ModelError: it is no usable ONNX model.
     """
-    return fold(source, options).report
+    with _owned(source) as owned:
+        return _folded(owned, options)
 
 
-def _owned(source: Source) -> tuple[onnx.ModelProto, str]:
-    """A validated model that may be edited, and the SHA-256 of what it came from."""
+def _folded(owned: onnxfile.ModelFile, options: Options | None) -> FoldReport:
+    options = options or Options()
+    report = folded_in_place(owned.model, options, data=owned.data)
+    if report.changed:
+        onnxfile.stamp(owned.model, owned.sha256, len(report.folded), asdict(options))
+    return report
+
+
+@contextmanager
+def _owned(source: Source) -> Iterator[onnxfile.ModelFile]:
+    """A validated model that may be edited; what lies in data files stays there."""
     if isinstance(source, str | PathLike):
-        found = onnxfile.read(Path(source))
-        return found.model, found.sha256
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _parsed(bytes(source))
-    model = onnx.ModelProto()
-    if isinstance(source, onnxfile.ModelFile):
+        with onnxfile.opened(source) as file:
+            yield file
+    elif isinstance(source, onnxfile.ModelFile):
+        model = onnx.ModelProto()
         model.CopyFrom(source.model)
-        return model, source.sha256
+        yield replace(source, model=model)
+    elif isinstance(source, bytes | bytearray | memoryview):
+        yield _parsed(bytes(source))
+    else:
+        yield _validated(source)
+
+
+def _validated(source: Any) -> onnxfile.ModelFile:
     proto = source if isinstance(source, onnx.ModelProto) else surgeon.to_proto(source)
     if proto is None:
         raise UsageError(
             f"cannot fold a {type(source).__name__}",
             hint="give a path, bytes, an onnx.ModelProto or an onnx_graphsurgeon.Graph",
         )
+    model = onnx.ModelProto()
     model.CopyFrom(proto)
     onnxfile.validate(model)
-    return model, onnxfile.sha256_of(model)
+    return onnxfile.ModelFile(model, Path(), onnxfile.sha256_of(model))
 
 
-def _parsed(data: bytes) -> tuple[onnx.ModelProto, str]:
+def _parsed(data: bytes) -> onnxfile.ModelFile:
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise ModelError("the bytes are no ONNX model", where=str(error)) from error
     onnxfile.validate(model)
-    return model, hashlib.sha256(data).hexdigest()
+    return onnxfile.ModelFile(model, Path(), hashlib.sha256(data).hexdigest())

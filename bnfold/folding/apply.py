@@ -109,8 +109,7 @@ def absorb(index: GraphIndex, plan: Plan, ledger: Ledger) -> None:
             name = _named(index, step.node, old, slot, constant)
             ledger[name] = expected(current, change)
             index.set_input(step.node, slot, name)
-        step.node.edited.update(step.attributes)
-        step.node.op_type = step.becomes or step.node.op_type
+        index.change(step.node, step.becomes or step.node.op_type, step.attributes)
         if step.rim is not None:
             _put_rim(index, step.node, step.rim, ledger)
         if step.bias is not None:
@@ -121,8 +120,7 @@ def absorb(index: GraphIndex, plan: Plan, ledger: Ledger) -> None:
 def _named(index: GraphIndex, node: Node, old: str, slot: int, constant: Constant) -> str:
     """A fresh name for a changed constant; one that the fold made for this node alone is kept."""
     if old in index.made and len(index.readers[old]) == 1:
-        index.made[old] = constant
-        index.types[old] = TensorType(constant.elem_type, constant.shape)
+        index.remake_constant(old, constant)
         return old
     if old in index.made:
         return index.make_constant(old, constant, index.made_from[old])
@@ -140,7 +138,7 @@ def _add_bias(index: GraphIndex, step: Step, bias: Array) -> str:
     constant = _bias_constant(index, node, bias)
     name = index.make_constant(f"{_stem(node, 2)}_folded_bias", constant, "")
     if step.makes_gemm:
-        node.op_type = "Gemm"
+        index.change(node, "Gemm", {})
         index.set_input(node, 2, name)
         return name
     output = node.outputs[0]
@@ -160,7 +158,7 @@ def _put_rim(index: GraphIndex, node: Node, rim: Rim, ledger: Ledger) -> None:
     index.types[output] = TensorType(index.type_of(before).elem_type)
     index.set_input(node, 0, output)
     if index.opset < 11:
-        pad.edited.update(pads=list(rim.pads), value=rim.value)
+        index.change(pad, "Pad", {"pads": list(rim.pads), "value": rim.value})
         return
     amounts = np.asarray(rim.pads, np.int64)
     value = np.asarray(rim.value)

@@ -11,10 +11,10 @@ from functools import partial
 
 import onnx
 
-from bnfold.folding.engine import Allowed, Found
+from bnfold.folding.engine import Allowed
 from bnfold.folding.facts import DEFAULT_DOMAINS
 from bnfold.folding.place import Place
-from bnfold.folding.report import Fold
+from bnfold.folding.report import Fold, Found
 from bnfold.folding.spot import MARK, Spot, label_of
 from bnfold.graph.readers import captured_names, subgraphs
 

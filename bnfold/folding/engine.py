@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import onnx
@@ -16,7 +16,8 @@ from bnfold.folding.place import Place
 from bnfold.folding.plan import Plan, pulled, pushed
 from bnfold.folding.reasons import Reason
 from bnfold.folding.rebase import rebased
-from bnfold.folding.report import Apart, Fold, Merge, Outcome, Remaining
+from bnfold.folding.report import Fold, Found, Merge, Outcome, Remaining
+from bnfold.folding.retry import Tried
 from bnfold.folding.spot import Spot, map_of, spots
 from bnfold.folding.walls import Manner, Refusal, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
@@ -54,38 +55,19 @@ class Move:
 class _State:
     index: GraphIndex
     walls: Walls = field(default_factory=Walls)
+    tried: Tried = field(default_factory=Tried)
     ledger: Ledger = field(default_factory=dict)
     folded: list[Fold] = field(default_factory=list)
     refusals: dict[int, Refusal] = field(default_factory=dict)
+
+    def begin(self, manner: Manner) -> None:
+        """Search anew: what ended a search before may not end it now."""
+        self.walls, self.tried = Walls(manner), Tried()
 
 
 def everywhere(_: Spot) -> bool:
     """Every spot may be folded."""
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What became of the maps of one graph, or of several, and what merged there."""
-
-    folded: tuple[Fold, ...] = ()
-    remaining: tuple[Remaining, ...] = ()
-    merged: tuple[Merge, ...] = ()
-    apart: tuple[Apart, ...] = ()
-
-    @property
-    def changed(self) -> bool:
-        """Whether a graph is another one than before."""
-        return bool(self.folded or self.merged)
-
-    def with_all_of(self, other: Found) -> Found:
-        """Both."""
-        return Found(
-            self.folded + other.folded,
-            self.remaining + other.remaining,
-            self.merged + other.merged,
-            self.apart + other.apart,
-        )
 
 
 def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
@@ -95,14 +77,15 @@ def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
     a report calls them, so a part of a fold can be done again. The place's `between` may change
     the graph whenever nothing folds any more (`bnfold.merging`), until it merges nothing.
     """
-    state = _State(GraphIndex(model, place.variable, place.taken, place.borrowed))
-    state.index.linear = place.linear
+    state = _State(
+        GraphIndex(model, place.variable, place.taken, place.borrowed, place.data, place.linear)
+    )
     waiting = _settled(state, [s for s in spots(state.index, place.scope) if allowed(s)])
     merged: list[Merge] = []
     while (swept := place.between(state.index, state.ledger, place.scope)).merged:
         merged.extend(swept.merged)
         state.folded.extend(swept.folded)
-        state.walls = Walls()
+        state.begin(Manner.PLAIN)
         waiting = _settled(state, [s for s in waiting if s.node.key in state.index.nodes])
     if place.options.aggressive:
         waiting = _pressed(state, waiting)
@@ -133,7 +116,7 @@ def _settled(state: _State, waiting: list[Spot]) -> list[Spot]:
 
 def _pressed(state: _State, waiting: list[Spot]) -> list[Spot]:
     """`--aggressive`: Relu as Max, then changes of basis; return the spots that stay."""
-    state.walls = Walls(Manner.RECTIFYING)
+    state.begin(Manner.RECTIFYING)
     waiting = _settled(state, waiting)
     # the last BatchNorm on a trunk first: what it is read by behind that would block the rest
     left = [spot for spot in reversed(waiting) if not _rebased(state, spot)]
@@ -168,6 +151,9 @@ def _biases_added(index: GraphIndex, known: list[Spot]) -> list[Spot]:
 def _taken_out(state: _State, spot: Spot) -> bool:
     """Try to fold one spot; True if it is gone."""
     node = spot.node
+    if state.tried.in_vain(state.index, node):
+        return False
+    state.index.watch.begin()
     try:
         move = _chosen_move(state, spot)
     except UNREADABLE as error:  # a shape that its constants contradict: it stays as it is
@@ -175,6 +161,7 @@ def _taken_out(state: _State, spot: Spot) -> bool:
         move = Refusal(Reason.NOT_YET)
     if isinstance(move, Refusal):
         state.refusals[node.key] = move
+        state.tried.note(state.index, node)
         return False
     if node.proto is not None:
         state.folded.append(_record(state.index, spot, move))
@@ -221,18 +208,15 @@ def _best_move(state: _State, spot: Spot, m: Affine) -> Move | Refusal:
     return more_telling(*refusals)
 
 
-def _ways(m: Affine) -> list[tuple[Outcome, Affine | None, Affine | None]]:
+def _ways(m: Affine) -> Iterator[tuple[Outcome, Affine | None, Affine | None]]:
     """Y = s x + t: whole up, whole down, s up and t down, t/s up and s down."""
-    ways: list[tuple[Outcome, Affine | None, Affine | None]] = [
-        ("pulled", m, None),
-        ("pushed", None, m),
-    ]
+    yield "pulled", m, None
+    yield "pushed", None, m
     if not m.is_scale_only and not m.is_shift_only:
-        ways.append(("split", m.scale_part(), m.shift_part()))
+        yield "split", m.scale_part(), m.shift_part()
         if m.invertible:
             earlier = Affine.of(m.scale * 0 + 1, m.shift / m.scale)
-            ways.append(("split", earlier, m.scale_part()))
-    return ways
+            yield "split", earlier, m.scale_part()
 
 
 def _objection(index: GraphIndex, spot: Spot, move: Move) -> Refusal | None:

@@ -25,6 +25,7 @@ _LINEAR_WITHOUT_RULE = frozenset(
 
 def facts(index: GraphIndex, node: Node) -> Facts:
     """What the rules may know of a node."""
+    index.watch.read.add(node.key)
     attributes = dict(node.attributes)
     if node.op_type == "Cast":
         attributes["from"] = index.type_of(node.inputs[0]).elem_type

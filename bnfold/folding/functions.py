@@ -16,9 +16,8 @@ from dataclasses import replace
 import onnx
 from onnx.inliner import inline_selected_functions
 
-from bnfold.folding.engine import Found
 from bnfold.folding.reasons import Reason
-from bnfold.folding.report import Remaining
+from bnfold.folding.report import Found, Remaining
 from bnfold.folding.spot import MARK, batch_norms, label_of
 from bnfold.graph.readers import subgraphs
 

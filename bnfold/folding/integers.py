@@ -120,7 +120,7 @@ def _turned(weight: Quantised, by: Array) -> tuple[Value | None, Value | None] |
 
 def is_shared(index: GraphIndex, weight: Quantised) -> bool:
     """Others read the weight too: the fold works on a copy of the DequantizeLinear."""
-    return any(len(index.readers[name]) > 1 or index.is_exposed(name) for name in weight.names)
+    return any(index.has_several_readers(name) or index.is_exposed(name) for name in weight.names)
 
 
 def rescale(index: GraphIndex, node: Node, slot: int, change: Change, ledger: Ledger) -> None:
@@ -150,14 +150,14 @@ def rescale(index: GraphIndex, node: Node, slot: int, change: Change, ledger: Le
             name = _put(index, dequantize, place, value, kinds[place])
             ledger[name] = expected(None, Put(np.asarray(value, np.float64)))
     if new.axis is not None and weight.axis is None:
-        dequantize.edited["axis"] = new.axis
+        index.change(dequantize, dequantize.op_type, {"axis": new.axis})
 
 
 def _put(index: GraphIndex, node: Node, slot: int, value: Value, elem_type: int) -> str:
     constant = Constant(elem_type, value.shape, lambda: value)
     old = node.inputs[slot] if slot < len(node.inputs) else ""
     if old in index.made and len(index.readers[old]) == 1:
-        index.made[old] = constant
+        index.remake_constant(old, constant)
         return old
     base = f"{old}_folded" if old else f"{node.inputs[0]}_zero_folded"
     name = index.make_constant(base, constant, index.made_from.get(old, old))

@@ -50,8 +50,11 @@ class Factored:
     def value(self) -> Array:
         """The product in float64."""
         value = self.source.value()
-        product = value * self.factors[0]
-        for factor in self.factors[1:]:
+        first, *others = self.factors
+        # a large initializer is read anew each time: that array is ours, and may hold the product
+        ours = self.source.of is not None and value.flags.writeable and first.ndim <= value.ndim
+        product = np.multiply(value, first, out=value if ours else None)
+        for factor in others:
             product *= factor
         return product
 
@@ -89,7 +92,7 @@ def in_range(current: Constant | None, change: Change, elem_type: int, role: Rol
 def largest(current: Constant, by: Array) -> Array:
     """The largest magnitude under each factor: what decides over range, without the product."""
     axes = tuple(i for i, n in enumerate(by.shape) if n == 1)
-    magnitude = np.abs(current.value()).max(axis=axes, keepdims=True, initial=0.0)
+    magnitude = current.peak(axes)
     return np.asarray(magnitude * np.abs(by) if prod(magnitude.shape) else magnitude)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import onnx
 
 from bnfold.folding.declared import linear_operators
-from bnfold.folding.engine import Allowed, Found, everywhere
+from bnfold.folding.engine import Allowed, everywhere
 from bnfold.folding.functions import fold_inlined, scope_of
 from bnfold.folding.place import Between, Place, nothing_between
 from bnfold.folding.reasons import Reason
-from bnfold.folding.report import FoldReport, Options, Remaining
+from bnfold.folding.report import FoldReport, Found, Options, Remaining
 from bnfold.folding.scopes import all_names, fold_scopes
 from bnfold.folding.spot import batch_norms, counts
+from bnfold.onnxfile import IN_MEMORY, DataFiles
 
 
 def fold_in_place(
@@ -19,14 +20,18 @@ def fold_in_place(
     options: Options,
     allowed: Allowed = everywhere,
     between: Between = nothing_between,
+    data: DataFiles = IN_MEMORY,
 ) -> FoldReport:
-    """Fold a model that the caller owns; where nothing folds, it stays as it was."""
+    """Fold a model that the caller owns; where nothing folds, it stays as it was.
+
+    `data` holds the initializers that are not in memory.
+    """
     before = counts(model)
     variable, linear = overridable(model, options), linear_operators(options)
 
     def fold(one: onnx.ModelProto) -> Found:
         names = set(all_names(one.graph))
-        place = Place("main", variable, names, options, between=between, linear=linear)
+        place = Place("main", variable, names, options, between=between, linear=linear, data=data)
         return fold_scopes(one, place, allowed)
 
     why: dict[str, Remaining] = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bnfold.folding.certificate import Ledger
 from bnfold.folding.report import Apart, Fold, Merge, Options
 from bnfold.graph.index import GraphIndex
+from bnfold.onnxfile import IN_MEMORY, DataFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,4 @@ class Place:
     released: frozenset[str] = frozenset()  # what bodies of this graph no longer read
     between: Between = nothing_between
     linear: frozenset[str] = frozenset()  # foreign operators that the user declares
+    data: DataFiles = IN_MEMORY  # where initializers lie that are not in the model

@@ -106,3 +106,27 @@ class FoldReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON data."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of the maps of one graph, or of several, and what merged there."""
+
+    folded: tuple[Fold, ...] = ()
+    remaining: tuple[Remaining, ...] = ()
+    merged: tuple[Merge, ...] = ()
+    apart: tuple[Apart, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether a graph is another one than before."""
+        return bool(self.folded or self.merged)
+
+    def with_all_of(self, other: Found) -> Found:
+        """Both."""
+        return Found(
+            self.folded + other.folded,
+            self.remaining + other.remaining,
+            self.merged + other.merged,
+            self.apart + other.apart,
+        )

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import onnx
 
 from bnfold.folding.branches import into_branches, norm_labels
-from bnfold.folding.engine import Allowed, Found, fold_graph
+from bnfold.folding.engine import Allowed, fold_graph
 from bnfold.folding.place import Place, nothing_between
+from bnfold.folding.report import Found
 from bnfold.folding.spot import holds_batch_norm
 from bnfold.graph.constants import rounded
 from bnfold.graph.index import GraphIndex
@@ -34,7 +35,7 @@ class _Outside:
     @property
     def index(self) -> GraphIndex:
         if self.found is None:
-            self.found = GraphIndex(self.model, self.place.variable)
+            self.found = GraphIndex(self.model, self.place.variable, data=self.place.data)
         return self.found
 
 

@@ -8,7 +8,7 @@ DequantizeLinear of a weight is never evaluated away: its integers are what make
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bnfold import ops64
 from bnfold.graph.numbers import FLOATS, Value, written
 from bnfold.graph.shapes import TensorType
+from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 
 # computed from constants they would still differ from run to run, or must not be evaluated away
 _NEVER = frozenset(
@@ -39,19 +40,32 @@ class Constant:
     load: Callable[[], Value]
     of: str | None = None  # the initializer it is read from, where it is one
     reads: frozenset[str] = frozenset()  # initializers that `load` still reads when it is called
+    peaks: dict[tuple[int, ...], Value] = field(default_factory=dict, repr=False, compare=False)
 
     def value(self) -> Value:
         """The value: floats as float64, integers and bools as they are."""
         return self.load()
 
+    def peak(self, axes: tuple[int, ...]) -> Value:
+        """The largest magnitude along these axes, which keep length 1.
 
-def float64(tensor: TensorProto) -> Value:
+        It is kept: a plan is judged by it, and what the plan writes is judged by it again.
+        """
+        if axes in self.peaks:
+            return self.peaks[axes]
+        found = np.asarray(np.abs(self.load()).max(axis=axes, keepdims=True, initial=0.0))
+        if found.size <= _KEPT_ELEMENTS:
+            self.peaks[axes] = found
+        return found
+
+
+def float64(tensor: TensorProto, data: DataFiles = IN_MEMORY) -> Value:
     """A tensor's value, floats raised to float64.
 
     Raises:
         ValueError: the payload does not fit the dims.
     """
-    array = numpy_helper.to_array(tensor)
+    array = data.array(tensor)
     return array.astype(np.float64) if tensor.data_type in FLOATS else array
 
 
@@ -75,8 +89,10 @@ class Constants:
         nodes: Sequence[onnx.NodeProto],
         opset: int,
         types: Mapping[str, TensorType],
+        data: DataFiles,
     ) -> None:
         self._initializers = initializers
+        self._data = data
         self._variable = frozenset(variable)
         self._opset = opset
         self._types = types
@@ -103,8 +119,12 @@ class Constants:
         tensor = self._initializers[name]
         shape = tuple(tensor.dims)
         if prod(shape) <= _KEPT_ELEMENTS:
-            return _settled(tensor.data_type, float64(tensor), name)
-        return Constant(tensor.data_type, shape, lambda: float64(tensor), name, frozenset((name,)))
+            return _settled(tensor.data_type, float64(tensor, self._data), name)
+
+        def load() -> Value:
+            return float64(tensor, self._data)
+
+        return Constant(tensor.data_type, shape, load, name, frozenset((name,)))
 
     def _is_pure(self, node: onnx.NodeProto) -> bool:
         if node.domain not in ("", "ai.onnx") or node.op_type in _NEVER:
@@ -211,12 +231,21 @@ def _seen(node: onnx.NodeProto, constant: Constant) -> Value:
 
 def rounded(constant: Constant, name: str) -> TensorProto:
     """The tensor to write: the float64 value, rounded once to its type; integers as they are."""
+    tensor = TensorProto()
+    round_into(tensor, constant, name)
+    return tensor
+
+
+def round_into(tensor: TensorProto, constant: Constant, name: str) -> None:
+    """Let `tensor` be what `rounded` gives."""
     if constant.elem_type not in FLOATS:
-        return numpy_helper.from_array(constant.value(), name)
+        tensor.CopyFrom(numpy_helper.from_array(constant.value(), name))
+        return
     value = written(constant.value(), constant.elem_type)
-    return TensorProto(
-        name=name, data_type=constant.elem_type, dims=value.shape, raw_data=value.tobytes()
-    )
+    tensor.Clear()
+    tensor.name, tensor.data_type = name, constant.elem_type
+    tensor.dims.extend(value.shape)
+    tensor.raw_data = value.tobytes()
 
 
 def _settled(elem_type: int, value: Value, of: str | None) -> Constant:

@@ -16,8 +16,11 @@ from typing import Any
 import onnx
 
 from bnfold.graph.constants import Constant, Constants, attributes_of
-from bnfold.graph.readers import captured_names, nested_names, reads_shape_alone
-from bnfold.graph.shapes import Dim, TensorType, infer
+from bnfold.graph.readers import captured_names, has_body, nested_names, reads_shape_alone
+from bnfold.graph.refine import refine
+from bnfold.graph.shapes import TensorType, infer
+from bnfold.graph.watch import Watch, readers_of
+from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +55,8 @@ class Node:
 class GraphIndex:
     """Producers, readers, constants and types of a model's main graph, kept true under edits.
 
-    `taken` holds names that new ones avoid; `borrowed` are tensors around a body: they stay.
+    `taken` holds names that new ones avoid; `borrowed` are tensors around a body: they stay;
+    `data` holds initializers that are not in memory; `linear` are operators ("domain::Op").
     """
 
     def __init__(
@@ -61,18 +65,19 @@ class GraphIndex:
         variable: Iterable[str],
         taken: set[str] | None = None,
         borrowed: frozenset[str] = frozenset(),
+        data: DataFiles = IN_MEMORY,
+        linear: frozenset[str] = frozenset(),
     ) -> None:
         graph = model.graph
         self.model = model
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
         self.variable = frozenset(variable)
         self.borrowed = borrowed
-        self.linear: frozenset[str] = frozenset()  # foreign operators, as "domain::Op"
+        self.linear = linear
         self.inputs = {i.name for i in graph.input}
         self.outputs = {o.name for o in graph.output}
         self.initializers = {i.name: i for i in graph.initializer}
         self.sparse = {i.values.name for i in graph.sparse_initializer}
-        self.captured: set[str] = set()
         self.nodes: dict[int, Node] = {}
         self.producer: dict[str, tuple[int, int]] = {}
         # edges (node key, input slot) in order; a dict, for it forgets one in constant time
@@ -80,37 +85,44 @@ class GraphIndex:
         self.made: dict[str, Constant] = {}  # constants that the fold made, by their fresh name
         self.made_from: dict[str, str] = {}  # and the constant whose place each takes
         self.called_before: dict[str, str] = {}  # names in the source of tensors renamed since
+        self.watch = Watch()
         nested: set[str] = set()
+        captures: dict[int, set[str]] = {}
         for key, proto in enumerate(graph.node):
             inputs, outputs = list(proto.input), list(proto.output)
             self._add(Node(key, proto.op_type, proto.domain, inputs, outputs, float(key), proto))
-            self.captured |= captured_names(proto)
-            nested |= nested_names(proto)
+            if has_body(proto):
+                captures[key] = captured_names(proto)
+                nested |= nested_names(proto)
+        self.captured = set().union(*captures.values())
         self._next_key = len(graph.node)
-        in_order = self._sort()
+        in_order = self._sort(captures)
         names = {*self.inputs, *self.initializers, *self.producer, *self.sparse, *nested}
         self.source_names = frozenset(names)
         self.names: set[str] = set() if taken is None else taken
         self.names |= names
         self.read_before = frozenset(self.readers)
         self.types: dict[str, TensorType] = infer(model, in_order)
-        self._refine_shapes()
+        refine(in_order, self.initializers, self.types)
         self.constants = Constants(
-            self.initializers, self.variable, in_order, self.opset, self.types
+            self.initializers, self.variable, in_order, self.opset, self.types, data
         )
 
     # -- reading
 
     def constant(self, name: str) -> Constant | None:
         """The constant of that name, of the source or made by the fold."""
+        self.watch.read.add(name)
         return self.made.get(name) or (self.constants.get(name) if name else None)
 
     def is_constant(self, name: str) -> bool:
         """Whether the tensor is known before run time."""
+        self.watch.read.add(name)
         return name in self.made or name in self.constants
 
     def type_of(self, name: str) -> TensorType:
         """Element type and shape, as far as known."""
+        self.watch.read.add(name)
         return self.types.get(name, TensorType())
 
     def is_overridable(self, name: str) -> bool:
@@ -128,18 +140,29 @@ class GraphIndex:
 
     def producer_of(self, name: str) -> Node | None:
         """The node that computes a tensor, or None for inputs and initializers."""
+        self.watch.read.add(name)
         found = self.producer.get(name)
-        return None if found is None else self.nodes[found[0]]
+        if found is None:
+            return None
+        self.watch.read.add(found[0])
+        return self.nodes[found[0]]
 
     def value_readers(self, name: str) -> Iterator[tuple[Node, int]]:
         """Nodes that read a tensor's values, not its shape or type alone, with the input slot."""
+        self.watch.read.add(readers_of(name))
         for key, slot in self.readers.get(name, ()):
             node = self.nodes[key]
             if not reads_shape_alone(node.op_type, node.domain, slot):
                 yield node, slot
 
+    def has_several_readers(self, name: str) -> bool:
+        """Whether more than one input reads a tensor."""
+        self.watch.read.add(readers_of(name))
+        return len(self.readers.get(name, ())) > 1
+
     def is_dead(self, node: Node) -> bool:
         """Nobody reads any of its outputs."""
+        self.watch.read.update(map(readers_of, node.outputs))
         return not any(self.readers.get(o) or self.is_exposed(o) for o in node.outputs if o)
 
     def is_exposed(self, name: str) -> bool:
@@ -161,6 +184,7 @@ class GraphIndex:
         """Let a node read another tensor at a slot; missing slots before it become empty."""
         while len(node.inputs) <= slot:
             node.inputs.append("")
+        self.watch.touch(node.key, readers_of(node.inputs[slot]), readers_of(name))
         self._forget_reader(node.inputs[slot], (node.key, slot))
         node.inputs[slot] = name
         if name:
@@ -169,6 +193,7 @@ class GraphIndex:
     def rename(self, old: str, new: str) -> None:
         """Give a computed tensor another name, at its producer and at all its readers."""
         key, slot = self.producer.pop(old)
+        self.watch.touch(key, old, new)
         self.nodes[key].outputs[slot] = new
         self.producer[new] = (key, slot)
         self.types.setdefault(new, self.type_of(old))
@@ -178,6 +203,7 @@ class GraphIndex:
     def split_output(self, node: Node, slot: int, inner: str) -> None:
         """Rename an output at its producer alone: its readers await a new node in between."""
         outer = node.outputs[slot]
+        self.watch.touch(node.key, outer, inner)
         del self.producer[outer]
         node.outputs[slot] = inner
         self.producer[inner] = (node.key, slot)
@@ -185,12 +211,15 @@ class GraphIndex:
 
     def redirect(self, old: str, new: str) -> None:
         """Let every reader of one tensor read another."""
+        self.watch.touch(readers_of(old), readers_of(new))
         for key, slot in self.readers.pop(old, {}):
+            self.watch.touch(key)
             self.nodes[key].inputs[slot] = new
             self.readers[new][key, slot] = None
 
     def remove(self, node: Node) -> None:
         """Take a node out; its outputs must have no readers left."""
+        self.watch.touch(node.key, *node.outputs, *map(readers_of, node.inputs))
         for slot, name in enumerate(node.inputs):
             self._forget_reader(name, (node.key, slot))
         for name in node.outputs:
@@ -209,6 +238,7 @@ class GraphIndex:
         at = behind.key if behind.proto is not None else behind.behind
         new = Node(self._next_key, op_type, "", inputs, [output], order, None, behind=at)
         self._add(new)
+        self.watch.touch(new.key, *new.outputs, *map(readers_of, new.inputs))
         return new
 
     def make_constant(self, base: str, constant: Constant, instead_of: str) -> str:
@@ -218,6 +248,18 @@ class GraphIndex:
         self.made[name] = constant
         self.types[name] = TensorType(constant.elem_type, constant.shape)
         return name
+
+    def remake_constant(self, name: str, constant: Constant) -> None:
+        """Another value for a constant that the fold has made, and that one node reads."""
+        self.watch.touch(name)
+        self.made[name] = constant
+        self.types[name] = TensorType(constant.elem_type, constant.shape)
+
+    def change(self, node: Node, op_type: str, attributes: Mapping[str, Any]) -> None:
+        """Let a node be another operator, or have other attributes."""
+        self.watch.touch(node.key)
+        node.op_type = op_type
+        node.edited.update(attributes)
 
     def _add(self, node: Node) -> None:
         self.nodes[node.key] = node
@@ -232,15 +274,18 @@ class GraphIndex:
         if name:
             del self.readers[name][edge]
 
-    def _sort(self) -> list[onnx.NodeProto]:
+    def _sort(self, captures: Mapping[int, set[str]]) -> list[onnx.NodeProto]:
         """Set every node's `order`; files need not be sorted. Returns the protos in order."""
+        readers: dict[str, set[int]] = {n: {k for k, _ in r} for n, r in self.readers.items()}
+        for key, names in captures.items():
+            for name in names:
+                readers.setdefault(name, set()).add(key)
         waits = dict.fromkeys(self.nodes, 0)
-        for key, node in self.nodes.items():
-            needed = {*node.inputs, *(captured_names(node.proto) if node.proto is not None else ())}
-            waits[key] = sum(1 for name in needed if name in self.producer)
+        for name in self.producer:
+            for key in readers.get(name, ()):
+                waits[key] += 1
         ready = [key for key, count in waits.items() if count == 0]
         heapq.heapify(ready)
-        readers = self._edges_with_captures()
         protos: list[onnx.NodeProto] = []
         while ready:
             node = self.nodes[heapq.heappop(ready)]
@@ -253,48 +298,3 @@ class GraphIndex:
                     if waits[key] == 0:
                         heapq.heappush(ready, key)
         return protos
-
-    def _edges_with_captures(self) -> dict[str, set[int]]:
-        edges: dict[str, set[int]] = {n: {k for k, _ in r} for n, r in self.readers.items()}
-        for key, node in self.nodes.items():
-            if node.proto is not None:
-                for name in captured_names(node.proto):
-                    edges.setdefault(name, set()).add(key)
-        return edges
-
-    def _refine_shapes(self) -> None:
-        """What weights say where inference is mute: behind and before foreign operators."""
-        nodes = sorted(self.nodes.values(), key=lambda n: n.order)
-        nodes = [n for n in nodes if n.domain in ("", "ai.onnx") or n.op_type == "FusedConv"]
-        for node in (*reversed(nodes), *nodes):
-            if len(node.inputs) < 2:
-                continue
-            weight = self._dims(node.inputs[1])
-            if node.op_type == "BatchNormalization" and len(weight) == 1:
-                self._share_shape(node.inputs[0], node.outputs[0])
-                for name in (node.inputs[0], node.outputs[0]):
-                    self._know_axis(name, 1, weight[0])
-            elif node.op_type in ("Conv", "FusedConv") and len(weight) > 2:
-                free: tuple[Dim, ...] = (None,) * (len(weight) - 2)
-                self._know_shape(node.outputs[0], (None, weight[0], *free))
-                self._know_shape(node.inputs[0], (None, None, *free))
-
-    def _share_shape(self, before: str, behind: str) -> None:
-        for name, other in ((before, behind), (behind, before)):
-            shape = self.type_of(other).shape
-            if shape is not None:
-                self._know_shape(name, shape)
-
-    def _know_shape(self, name: str, shape: tuple[Dim, ...]) -> None:
-        if self.type_of(name).shape is None and name not in self.initializers:
-            self.types[name] = TensorType(self.type_of(name).elem_type, shape)
-
-    def _dims(self, name: str) -> tuple[int, ...]:
-        tensor = self.initializers.get(name)
-        return () if tensor is None else tuple(tensor.dims)
-
-    def _know_axis(self, name: str, axis: int, length: int) -> None:
-        known = self.type_of(name)
-        if known.shape is not None and len(known.shape) > axis and known.shape[axis] is None:
-            shape = (*known.shape[:axis], length, *known.shape[axis + 1 :])
-            self.types[name] = TensorType(known.elem_type, shape)

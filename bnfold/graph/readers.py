@@ -18,6 +18,11 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
             yield from ((f"{attribute.name}[{i}]", g) for i, g in enumerate(attribute.graphs))
 
 
+def has_body(node: onnx.NodeProto) -> bool:
+    """Whether a graph stands in it."""
+    return any(a.type in (_GRAPH, _GRAPHS) for a in node.attribute)
+
+
 def every_node(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """The nodes of the graph, of all bodies within it, and of the local functions."""
     stack: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]

@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from bnfold.graph.constants import rounded
+from bnfold.graph.constants import round_into
 from bnfold.graph.index import GraphIndex, Node
 
 
@@ -59,7 +59,7 @@ def _write_constants(index: GraphIndex, dead: set[str]) -> None:
         source = index.made_from[name]
         place = places.pop(source, None) if last[source] == name else None
         target = graph.initializer.add() if place is None else graph.initializer[place]
-        target.CopyFrom(rounded(constant, name))
+        round_into(target, constant, name)
         if listed:
             graph.input.append(
                 helper.make_tensor_value_info(name, constant.elem_type, constant.shape)

@@ -2,14 +2,17 @@
 
 from bnfold.onnxfile.atomic import check_writable, replacing, same_file, write_text
 from bnfold.onnxfile.composition import Makeup, makeup
+from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 from bnfold.onnxfile.folders import check_folder, replacing_folder
 from bnfold.onnxfile.manifest import check_manifest, write_manifest
 from bnfold.onnxfile.provenance import provenance, sha256_of, stamp
-from bnfold.onnxfile.reader import ModelFile, parse, read
+from bnfold.onnxfile.reader import ModelFile, opened, parse, read
 from bnfold.onnxfile.validator import validate
 from bnfold.onnxfile.writer import copy, write
 
 __all__ = [
+    "IN_MEMORY",
+    "DataFiles",
     "Makeup",
     "ModelFile",
     "check_folder",
@@ -17,6 +20,7 @@ __all__ = [
     "check_writable",
     "copy",
     "makeup",
+    "opened",
     "parse",
     "provenance",
     "read",

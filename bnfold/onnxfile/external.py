@@ -1,43 +1,122 @@
-"""External data: found beside the model and nowhere else, and read once into memory."""
+"""External data: found beside the model and nowhere else, through handles that are checked once."""
 
 from __future__ import annotations
 
+import math
 import os
 import stat
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from bnfold.errors import ModelError
-from bnfold.onnxfile.outline import tensors
+from bnfold.onnxfile.outline import nested_tensors
 from bnfold.onnxfile.tensors import nbytes
 from bnfold.show import show
 
+_SMALL = 1 << 16  # bytes: what is smaller comes into memory
 
-def resolve(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
-    """Bring every external tensor into `model`, read from `path`; answers the data files.
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the bytes of a tensor lie: in a file that was checked and stands open."""
+
+    handle: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataFiles:
+    """The data files of a model, and the initializers that are still there and not in memory."""
+
+    paths: tuple[Path, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def keep(self, tensor: onnx.TensorProto) -> bool:
+        """Whether the bytes of this initializer lie in a file."""
+        return tensor.data_location == onnx.TensorProto.EXTERNAL and tensor.name in self.places
+
+    def array(self, tensor: onnx.TensorProto) -> NDArray[Any]:
+        """The tensor's values, from memory or from its file.
+
+        Raises:
+            ModelError: the file became shorter.
+        """
+        if not self.keep(tensor):
+            return onnx.numpy_helper.to_array(tensor)
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        data = _bytes(self.places[tensor.name], tensor)
+        return np.frombuffer(data, dtype).reshape(tuple(tensor.dims))
+
+    def fill(self, model: onnx.ModelProto) -> None:
+        """Bring the initializers of `model` that lie in files into memory.
+
+        Raises:
+            ModelError: a file became shorter.
+        """
+        for tensor in model.graph.initializer:
+            if self.keep(tensor):
+                _load(self.places[tensor.name], tensor)
+
+
+IN_MEMORY = DataFiles()
+
+
+@contextmanager
+def opened_data(model: onnx.ModelProto, path: Path) -> Iterator[DataFiles]:
+    """Look at every external tensor of the model read from `path`.
+
+    The large initializers stay in their files, which stand open inside the block; all others come
+    into memory.
 
     Raises:
         ModelError: a location outside the model's folder, a link, a missing or too short file.
     """
     folders = list(dict.fromkeys((path.parent.resolve(), path.resolve().parent)))
     files: dict[str, tuple[int, Path]] = {}
+    places: dict[str, Place] = {}
     with ExitStack() as stack:
-        for tensor in tensors(model):
-            if tensor.data_location != onnx.TensorProto.EXTERNAL:
-                continue
+
+        def place_of(tensor: onnx.TensorProto) -> Place:
             entries = {entry.key: entry.value for entry in tensor.external_data}
             location = entries.get("location", "")
             if location not in files:
-                handle, path = _open(folders, location)
-                stack.callback(os.close, handle)
-                files[location] = (handle, path)
-            data = _read(files[location][0], tensor, entries)
-            tensor.ClearField("external_data")
-            tensor.ClearField("data_location")
-            tensor.raw_data = data
-    return tuple(path for _, path in files.values())
+                files[location] = _open(folders, location)
+                stack.callback(os.close, files[location][0])
+            return _place(files[location][0], tensor, entries)
+
+        for tensor in nested_tensors(model):
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                _load(place_of(tensor), tensor)
+        for tensor in model.graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                place = place_of(tensor)
+                if _stays(tensor, place):
+                    places[tensor.name] = place
+                else:
+                    _load(place, tensor)
+        yield DataFiles(tuple(path for _, path in files.values()), places)
+
+
+def _stays(tensor: onnx.TensorProto, place: Place) -> bool:
+    """Small tensors may steer shapes; packed and foreign-endian ones want onnx's own reader."""
+    plain = place.length > _SMALL and nbytes(tensor) >= math.prod(tensor.dims)
+    return plain and sys.byteorder == "little"
+
+
+def _load(place: Place, tensor: onnx.TensorProto) -> None:
+    data = _bytes(place, tensor)
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
+    tensor.raw_data = data
 
 
 def _open(folders: list[Path], location: str) -> tuple[int, Path]:
@@ -70,7 +149,7 @@ def _open(folders: list[Path], location: str) -> tuple[int, Path]:
     raise ModelError(f"{named} {kind}", hint="replace it by a plain copy of the file")
 
 
-def _read(handle: int, tensor: onnx.TensorProto, entries: dict[str, str]) -> bytes:
+def _place(handle: int, tensor: onnx.TensorProto, entries: dict[str, str]) -> Place:
     want = nbytes(tensor)
     offset = _whole(tensor, entries.get("offset", "0"), "offset")
     length = _whole(tensor, entries.get("length", str(want)), "length")
@@ -82,9 +161,15 @@ def _read(handle: int, tensor: onnx.TensorProto, entries: dict[str, str]) -> byt
             f"the data of tensor '{show(tensor.name)}' ends at byte {offset + length} "
             f"of a file of {size}"
         )
+    return Place(handle, offset, length)
+
+
+def _bytes(place: Place, tensor: onnx.TensorProto) -> bytes:
+    """One `pread` gives at most 2 GB."""
     parts: list[bytes] = []
+    offset, length = place.offset, place.length
     while length:
-        part = os.pread(handle, min(length, 1 << 30), offset)
+        part = os.pread(place.handle, min(length, 1 << 30), offset)
         if not part:
             raise ModelError(f"the data file of tensor '{show(tensor.name)}' became shorter")
         parts.append(part)

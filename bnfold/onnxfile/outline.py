@@ -33,15 +33,32 @@ def dense_tensors(message: Message) -> Iterator[onnx.TensorProto]:
     return _walk(message, _CARRIERS)
 
 
+def nested_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """`tensors` without the initializers of the main graph."""
+    carriers = _CARRIERS | {"SparseTensorProto"}
+    for field, value in model.ListFields():
+        if field.name != "graph":
+            yield from _walk_field(field, value, carriers)
+    for field, value in model.graph.ListFields():
+        if field.name != "initializer":
+            yield from _walk_field(field, value, carriers)
+
+
 def _walk(message: Message, carriers: set[str]) -> Iterator[onnx.TensorProto]:
     for field, value in message.ListFields():
-        kind = field.message_type.name if field.message_type else ""
-        inner = value if hasattr(value, "add") else (value,)
-        if kind == "TensorProto":
-            yield from inner
-        elif kind in carriers:
-            for item in inner:
-                yield from _walk(item, carriers)
+        yield from _walk_field(field, value, carriers)
+
+
+def _walk_field(
+    field: FieldDescriptor, value: Any, carriers: set[str]
+) -> Iterator[onnx.TensorProto]:
+    kind = field.message_type.name if field.message_type else ""
+    inner = value if hasattr(value, "add") else (value,)
+    if kind == "TensorProto":
+        yield from inner
+    elif kind in carriers:
+        for item in inner:
+            yield from _walk(item, carriers)
 
 
 def outline(model: onnx.ModelProto, copy_tensor: TensorCopy) -> onnx.ModelProto:

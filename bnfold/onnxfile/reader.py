@@ -6,6 +6,8 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from bnfold.errors import ModelError, UsageError
-from bnfold.onnxfile.external import resolve
+from bnfold.onnxfile.external import IN_MEMORY, DataFiles, opened_data
 from bnfold.onnxfile.stream import LARGEST_MESSAGE
 from bnfold.onnxfile.validator import located, validate
 from bnfold.show import show
@@ -21,22 +23,28 @@ from bnfold.show import show
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A sound model. `sha256` is of the file's bytes; `external`: it had data files."""
+    """A sound model. `sha256` is of the file's bytes; `data` holds what `model` does not."""
 
     model: onnx.ModelProto
     path: Path
     sha256: str
     data_files: tuple[Path, ...] = ()
+    data: DataFiles = IN_MEMORY
 
     @property
     def external(self) -> bool:
-        """True where weights lay in other files; in `model` they are in memory."""
+        """True where weights lay in other files."""
         return bool(self.data_files)
 
     @property
     def size(self) -> int:
         """Bytes on disk, the files of external data with it."""
         return sum(path.stat().st_size for path in {self.path, *self.data_files})
+
+    def whole(self) -> onnx.ModelProto:
+        """The model with all its data in memory."""
+        self.data.fill(self.model)
+        return self.model
 
 
 def read(path: str | os.PathLike[str]) -> ModelFile:
@@ -46,6 +54,18 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         UsageError: the file is missing, or is a folder.
         ModelError: not ONNX, truncated, not sound, or its external data is unsafe or missing.
     """
+    with opened(path) as file:
+        return ModelFile(file.whole(), file.path, file.sha256, file.data_files)
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[ModelFile]:
+    """The model at `path`, checked, its large external initializers still in their files.
+
+    Raises:
+        UsageError: as `read`.
+        ModelError: as `read`.
+    """
     file = Path(path)
     data = _bytes_of(file)
     where = show(file, 300)
@@ -53,9 +73,9 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         model = parse(data)
         digest = hashlib.sha256(data).hexdigest()
         del data
-        files = resolve(model, file)
-    validate(model, where)
-    return ModelFile(model, file, digest, files)
+        with opened_data(model, file) as files:
+            validate(model, where, files)
+            yield ModelFile(model, file, digest, files.paths, files)
 
 
 def parse(data: bytes, where: str | None = None) -> onnx.ModelProto:

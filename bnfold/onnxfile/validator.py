@@ -11,31 +11,31 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from bnfold import child
 from bnfold.errors import ModelError
+from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 from bnfold.onnxfile.functions import check_functions
-from bnfold.onnxfile.outline import outline, tensors
+from bnfold.onnxfile.outline import nested_tensors, outline
 from bnfold.onnxfile.structure import check_and_sort
 from bnfold.onnxfile.tensors import check_data
 from bnfold.show import show
 
 
-def validate(model: onnx.ModelProto, where: str | None = None) -> None:
+def validate(model: onnx.ModelProto, where: str | None = None, data: DataFiles = IN_MEMORY) -> None:
     """Check names, scopes, order, tensors, versions, then run onnx's own checker.
 
     The order of nodes alone is no failure. The checker sees a copy without the tensors' data,
-    which `check_data` has measured: so a model may be larger than a message may be.
+    which `check_data` has measured, or `data` when it opened its files: so a model may be larger
+    than a message may be.
 
     Raises:
         ModelError: what is wrong; `where` is the file.
     """
     with located(where):
         _check_header(model)
-        for tensor in tensors(model):
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                raise ModelError(
-                    f"the data of tensor '{show(tensor.name)}' lies in another file",
-                    hint="pass the model's path, so that the file can be found",
-                )
-            check_data(tensor)
+        for tensor in nested_tensors(model):
+            _check_tensor(tensor)
+        for tensor in model.graph.initializer:
+            if not data.keep(tensor):
+                _check_tensor(tensor)
         bones = outline(model, _without_data)
         check_functions(bones)
         check_and_sort(bones)
@@ -50,6 +50,15 @@ def located(where: str | None) -> Iterator[None]:
     except ModelError as error:
         error.where = error.where or where
         raise
+
+
+def _check_tensor(tensor: onnx.TensorProto) -> None:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise ModelError(
+            f"the data of tensor '{show(tensor.name)}' lies in another file",
+            hint="pass the model's path, so that the file can be found",
+        )
+    check_data(tensor)
 
 
 def _check_header(model: onnx.ModelProto) -> None:

@@ -52,7 +52,7 @@ def copy(source: ModelFile, path: str | os.PathLike[str]) -> tuple[Path, ...]:
     if same_file(source.path, path):
         return ()
     if source.external:
-        return write(source.model, path, external=True)
+        return write(source.whole(), path, external=True)
     data = source.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise DataError("the file changed while it was in use", where=show(source.path, 300))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import click
 import bnfold
 from bnfold.errors import CheckFailed, UsageError
 from bnfold.show import show
-from bnfold_cli.memory import keep_freed
+from bnfold_cli.memory import collect_seldom, keep_freed
 from bnfold_cli.options import aggressive_option, json_option
 from bnfold_cli.session import current
 
@@ -83,6 +83,8 @@ def command(
 
     Example: bnfold fold resnet50.onnx -o resnet50.folded.onnx --verify
     """
+    collect_seldom()
+    keep_freed()
     target = _target(model, output, in_place=in_place, dry_run=dry_run)
     request = Request(target, require, verify, report, manifest)
     options = bnfold.Options(reparam=reparam, aggressive=aggressive, freeze_inputs=freeze_inputs)
@@ -91,8 +93,11 @@ def command(
 
 def run(model: str, options: bnfold.Options, request: Request) -> None:
     """Read, fold, check, write, answer."""
-    keep_freed()
-    source = bnfold.onnxfile.read(model)
+    with bnfold.onnxfile.opened(model) as source:
+        _run(model, source, options, request)
+
+
+def _run(model: str, source: ModelFile, options: bnfold.Options, request: Request) -> None:
     for path in (request.target, request.report, request.manifest):
         if path is not None:
             bnfold.onnxfile.check_writable(path)
@@ -176,7 +181,7 @@ def _write(
         paths = (
             onnxfile.write(result.model, request.target, external=source.external)
             if changed
-            else onnxfile.copy(source, request.target)
+            else onnxfile.copy(replace(source, model=result.model), request.target)
         )
         written += map(str, paths)
     if request.report:
@@ -184,8 +189,7 @@ def _write(
         bnfold.onnxfile.write_text(request.report, json.dumps({**head, **data}, indent=2) + "\n")
         written.append(request.report)
     if request.manifest:
-        changed = result.report.changed
-        bnfold.onnxfile.write_manifest(result.model if changed else source.model, request.manifest)
+        bnfold.onnxfile.write_manifest(result.model, request.manifest)
         written.append(request.manifest)
     return written
 

@@ -8,7 +8,7 @@ import click
 
 import bnfold
 from bnfold.show import show
-from bnfold_cli.memory import keep_freed
+from bnfold_cli.memory import collect_seldom, keep_freed
 from bnfold_cli.options import aggressive_option, json_option
 from bnfold_cli.session import current
 
@@ -30,13 +30,14 @@ def command(
 
     Example: bnfold inspect resnet50.onnx
     """
+    collect_seldom()
+    keep_freed()
     from bnfold_cli.headline import headline
     from bnfold_cli.report import print_folded, print_makeup, print_merges, print_remaining
 
-    keep_freed()
     options = bnfold.Options(reparam=reparam, aggressive=aggressive, freeze_inputs=freeze_inputs)
-    source = bnfold.onnxfile.read(model)
-    report, makeup = bnfold.inspect(source, options), bnfold.onnxfile.makeup(source.model)
+    with bnfold.onnxfile.opened(model) as source:
+        report, makeup = bnfold.inspect(source, options), bnfold.onnxfile.makeup(source.model)
     kinds = ("batchnorm", "affine") if everything else ("batchnorm",)
 
     def page(console: Console) -> None:

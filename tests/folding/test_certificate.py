@@ -43,13 +43,13 @@ def _channels_turned(value: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", ["w_folded", "c_folded"])
 @pytest.mark.parametrize("fault", [_one_channel_scaled, _twice, _channels_turned])
 def test_accuses(monkeypatch, name, fault):
-    def wrong(constant: constants.Constant, called: str) -> TensorProto:
-        made = constants.rounded(constant, called)
-        if called != name:
-            return made
-        return numpy_helper.from_array(fault(numpy_helper.to_array(made).copy()), called)
+    def wrong(tensor: TensorProto, constant: constants.Constant, called: str) -> None:
+        constants.round_into(tensor, constant, called)
+        if called == name:
+            value = fault(numpy_helper.to_array(tensor).copy())
+            tensor.CopyFrom(numpy_helper.from_array(value, called))
 
-    monkeypatch.setattr(write, "rounded", wrong)
+    monkeypatch.setattr(write, "round_into", wrong)
     with pytest.raises(bnfold.BnfoldError, match="not what its fold meant"):
         bnfold.fold(_conv_norm())
 
