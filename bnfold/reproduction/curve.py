@@ -54,15 +54,29 @@ def trained(
         DataError: the folder cannot be written, or holds something else.
         Interrupted: SIGINT or SIGTERM; the piece is saved.
     """
-    file = folder / "pieces" / f"{piece.name}.json"
-    if file.is_file():
-        return _read(file, piece)
+    done = finished(piece, folder)
+    if done is not None:
+        return done
     out = folder / "runs" / piece.name
     config = config_of(piece, study, name, len(data.train), out, device)
     found = outcome_of(config, data, Watch(lambda step: step % study.every == 0, lambda _: {}))
     curve = _of(piece, found)
-    write_json(file, curve.to_dict())
+    write_json(_file(piece, folder), curve.to_dict())
     return curve
+
+
+def finished(piece: Piece, folder: Path) -> Accuracy | None:
+    """What came out of the piece, whichever process trained it; None as long as nothing has.
+
+    Raises:
+        DataError: its file is damaged or holds another piece.
+    """
+    file = _file(piece, folder)
+    return _read(file, piece) if file.is_file() else None
+
+
+def _file(piece: Piece, folder: Path) -> Path:
+    return folder / "pieces" / f"{piece.name}.json"
 
 
 def _of(piece: Piece, found: Outcome) -> Accuracy:

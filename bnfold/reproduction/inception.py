@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bnfold.reproduction.curve import Accuracy, trained
+from bnfold.reproduction.curve import Accuracy, finished, trained
 from bnfold.reproduction.experiment import EXPERIMENT, RESULT, refuse_other, shared_out
 from bnfold.reproduction.images import held_out, images_of
 from bnfold.reproduction.piece import write_json
@@ -169,13 +169,14 @@ def _full(
     told: Figure3, name: str, images: Dataset, device: Device, tell: Callable[[str], None]
 ) -> Figure3:
     """Every full run; after each one, the result as far as it goes."""
-    wanted, done = pieces(told.study, told.base), dict[Piece, Accuracy]()
+    wanted = pieces(told.study, told.base)
 
     def work(piece: Piece) -> Accuracy:
         tell(f"full: {piece.variant}, rate {piece.lr:g}, seed {piece.seed}")
-        done[piece] = trained(piece, told.study, images, name, told.folder, device)
-        _write(_with(told, [done[p] for p in wanted if p in done], None))
-        return done[piece]
+        curve = trained(piece, told.study, images, name, told.folder, device)
+        so_far = (finished(p, told.folder) for p in wanted)
+        _write(_with(told, [c for c in so_far if c is not None], None))
+        return curve
 
     return _with(told, list(shared_out(told.folder, wanted, work).values()), None)
 
