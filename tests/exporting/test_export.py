@@ -79,6 +79,12 @@ KINDS = {
         ),
         (3, 6, 6),
     ),
+    "local-response": (
+        nn.Sequential(
+            nn.Conv2d(3, 7, 3), nn.BatchNorm2d(7), nn.ReLU(), nn.LocalResponseNorm(5, alpha=0.5)
+        ),
+        (3, 6, 6),
+    ),
 }
 
 
