@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import sys
 import tempfile
 import zlib
@@ -45,6 +46,7 @@ from bnfold.verification.gates import Float64Gate  # noqa: E402
 from bnfold.verification.judge import subjects  # noqa: E402
 from bnfold.verification.measures import UNIT  # noqa: E402
 from bnfold.verification.truth import Truth, watched  # noqa: E402
+from bnfold.verification.verdict import JITTER_LIMIT  # noqa: E402
 
 LEAST = 20.0  # a fault that moves no output this many times as far as rounding does need not show
 BORDER, BRANCHES = "shift lost at the border", "Concat branches swapped"
@@ -173,19 +175,28 @@ def table(rows: list[Row]) -> None:
             print(f"not judged: {row['model']} {row['condition']} {row['fault']}: {row['error']}")
 
 
-EDGES = (0, 0.03, 0.1, 0.3, 1, 3, 8, 20, 100, 1e3, 1e4, 1e5, 1e6, 1e7, float("inf"))
+EDGES = (0, 0.03, 0.1, 0.3, 1, 3, 8, 20, 100, 1e3, 1e4, 1e5, 1e6, 1e7, math.inf)
+WIDEST = 50  # signs in a row of the plot
 
 
 def plot(rows: list[Row]) -> None:
     """Departures of correct folds (o) and of faults that move an output 20-fold (#), by decade."""
     judged_rows = [r for r in rows if "error" not in r]
-    kinds = {"o": [r for r in judged_rows if not r["fault"]], "#": loud(judged_rows)}
-    for low, high in itertools.pairwise(EDGES):
-        signs = "".join(
-            sign * sum(low <= (r["gates"]["float64"] or 0.0) < high for r in these)
-            for sign, these in kinds.items()
-        )
-        print(f"{low:>7g} - {high:<7g} | {signs}")
+    right, wrong = [r for r in judged_rows if not r["fault"]], loud(judged_rows)
+    counts = [
+        [
+            sum(low <= (r["gates"]["float64"] or 0.0) < high for r in these)
+            for these in (right, wrong)
+        ]
+        for low, high in itertools.pairwise(EDGES)
+    ]
+    each = max(1, -(-max(faults for _, faults in counts) // WIDEST))
+    for (low, high), (folds, faults) in zip(itertools.pairwise(EDGES), counts, strict=True):
+        if low == JITTER_LIMIT:
+            print(f"{'limit':>14} +{'-' * WIDEST}")
+        name = f"{low:g} - {high:g}" if high < math.inf else f"over {low:g}"
+        print(f"{name:>14} | {'o' * folds}{'#' * -(-faults // each)}".rstrip())
+    print(f"o a correct fold, # {each} faults that move an output 20-fold, or fewer")
 
 
 def summary(rows: list[Row]) -> dict[str, Any]:
