@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# elements that a map may have along an axis: a file can state any extent, and one of 2^31 - 1 would
+# fill the machine before anything is refused
+LONGEST = 1 << 24
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.integer[Any]]
 
@@ -167,8 +171,10 @@ class Affine:
         return wide(self.scale), wide(self.shift)
 
 
-def joined(maps: Sequence[Affine], lengths: Sequence[int], axis: int) -> Affine:
-    """The map on a concatenation along an axis of pieces of these lengths."""
+def joined(maps: Sequence[Affine], lengths: Sequence[int], axis: int) -> Affine | None:
+    """The map on a concatenation along an axis of pieces of these lengths; None past LONGEST."""
+    if sum(lengths) > LONGEST:
+        return None
     pieces = [m.spread(axis, n) for m, n in zip(maps, lengths, strict=True)]
 
     def concat(arrays: list[Array]) -> Array:
@@ -182,7 +188,12 @@ def joined(maps: Sequence[Affine], lengths: Sequence[int], axis: int) -> Affine:
 
 
 def scattered(m: Affine, axis: int, indices: Indices, length: int) -> Affine | None:
-    """The map that does m at `indices` of an axis and nothing elsewhere; None where they clash."""
+    """The map that does m at `indices` of an axis and nothing elsewhere.
+
+    None where they clash, or past LONGEST.
+    """
+    if length > LONGEST:
+        return None
     s, t = m.spread(axis, len(indices))
     shape = [
         n if i != axis else length for i, n in enumerate(np.broadcast_shapes(s.shape, t.shape))

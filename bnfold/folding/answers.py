@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bnfold.folding.affine import Affine, Array
+from bnfold.folding.affine import LONGEST, Affine, Array
 from bnfold.folding.reasons import Reason
 from bnfold.graph.constants import Constant
 from bnfold.graph.shapes import Dim, Shape
@@ -36,8 +36,11 @@ class Operand:
         return None if self.shape is None else len(self.shape)
 
     def dim(self, axis: int) -> Dim:
-        """The extent of an axis: a number, a symbol, or None where unknown."""
-        return None if self.shape is None or axis >= len(self.shape) else self.shape[axis]
+        """The extent of an axis: a number, a symbol, or None where unknown or past LONGEST."""
+        if self.shape is None or axis >= len(self.shape):
+            return None
+        extent = self.shape[axis]
+        return None if isinstance(extent, int) and extent > LONGEST else extent
 
 
 ABSENT = Operand("")

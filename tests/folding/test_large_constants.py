@@ -1,10 +1,11 @@
 """Constants too large to be kept once read: they are read again when written."""
 
 import numpy as np
+import pytest
 from onnx import helper
 
 import bnfold
-from tests.build import make_model, tensor
+from tests.build import batchnorm, ints, make_model, node, randn, tensor, value
 from tests.oracle import assert_equivalent
 
 
@@ -39,3 +40,26 @@ def test_two_norms_behind_one_large_weight():
     result = bnfold.fold(model)
     assert result.report.after.batchnorms == 0
     assert_equivalent(model, result.model)
+
+
+@pytest.mark.parametrize("stated", [False, True], ids=["by shape", "by sizes"])
+def test_an_extent_that_no_tensor_has_is_unknown(stated):
+    """Maps side by side along such an axis would fill the machine before anything is refused."""
+    rng = np.random.default_rng(0)
+    sizes = [2**31 - 2, 2]
+    norms, parameters = zip(*(batchnorm(f"s{k}", f"b{k}", 4, rng) for k in range(2)), strict=True)
+    split = node("Split", ["c", "sizes"] if stated else ["c"], ["s0", "s1"], axis=2)
+    shapes = [["n", 4, None, 4]] * 2 if stated else [["n", 4, size, 4] for size in sizes]
+    model = make_model(
+        [node("Conv", ["x", "w"], "c"), split, *norms],
+        [value("x", ["n", 3, None, 6])],
+        [value(f"b{k}", shape) for k, shape in enumerate(shapes)],
+        [
+            tensor("w", randn(rng, 4, 3, 3, 3)),
+            ints("sizes", *sizes),
+            *parameters[0],
+            *parameters[1],
+        ],
+    )
+    report = bnfold.inspect(model)
+    assert [left.code for left in report.remaining] == ["shape-unknown"] * 2

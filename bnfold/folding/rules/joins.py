@@ -68,7 +68,8 @@ def push_concat(node: Facts, maps: Mapping[int, Affine]) -> Answers:
     known = [n for n in lengths if isinstance(n, int)]
     if len(known) < len(lengths):
         return Blocked(Reason.SHAPE_UNKNOWN)
-    return Passes({0: joined(parts, known, axis)})
+    whole = joined(parts, known, axis)
+    return Blocked(Reason.SHAPE_UNKNOWN) if whole is None else Passes({0: whole})
 
 
 def pull_max(node: Facts, m: Affine) -> Answers:

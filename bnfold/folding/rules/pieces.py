@@ -34,7 +34,8 @@ def pull_split(node: Facts, maps: Mapping[int, Affine]) -> Answers:
     lengths = _split_lengths(node, axis)
     if lengths is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
-    return Passes({0: joined(parts, lengths, axis)})
+    whole = joined(parts, lengths, axis)
+    return Blocked(Reason.SHAPE_UNKNOWN) if whole is None else Passes({0: whole})
 
 
 def push_split(node: Facts, m: Affine, k: int) -> Answers:
