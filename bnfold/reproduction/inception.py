@@ -23,6 +23,7 @@ from bnfold.reproduction.road_end import Arrival, arrival
 from bnfold.reproduction.study import SMALL, Study
 from bnfold.reproduction.variants import ARMS, GRID, MAIN, Kind, Piece, Variant
 from bnfold.training import Dataset, Device
+from bnfold.training.device import select
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def reproduce_inception(
 
     settings = {"schema": "bnfold.reproduction/1", "data": data, "study": _lasting(study)}
     refuse_other(folder, settings, resume=resume)
+    select(device)
     images = images_of(data, study)
     write_json(folder / EXPERIMENT, settings)
     tell = on_piece or (lambda _: None)

@@ -20,6 +20,7 @@ from bnfold.reproduction.images import held_out
 from bnfold.reproduction.piece import Arm, Curve, Kind, Piece, curve_of, write_json
 from bnfold.reproduction.scale import FULL, SMOKE, Scale
 from bnfold.training import Dataset, Device, Interrupted, load_data
+from bnfold.training.device import select
 from bnfold.training.lock import locked
 
 LEVELS = (0.90, 0.95, 0.97)
@@ -82,6 +83,7 @@ def reproduce_mnist(
     from bnfold.reproduction.table import markdown
 
     refuse_other(folder, _described(data, scale), resume=resume)
+    select(device)
     whole = load_data(data, binarize=True)
     tell = on_piece or (lambda _: None)
     with locked(folder):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnfold.errors import DataError, UsageError
+from bnfold.errors import DataError, EnvironmentLacks, UsageError
 from bnfold.reproduction import IMAGENET, SMALL, SMALLEST, changed, experiment, reproduce_inception
 from bnfold.reproduction.curve import Accuracy
 from bnfold.reproduction.experiment import shared_out
@@ -131,6 +131,13 @@ def test_the_images_are_a_seeded_choice():
 def test_too_few_images(change, tmp_path):
     with pytest.raises(DataError, match="images"):
         reproduce_inception(tmp_path / "r", data="digits", study=replace(SMALLEST, **change))
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_device_that_is_not_there_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EnvironmentLacks):
+        reproduce_inception(tmp_path / "r", data="digits", study=SMALLEST, device="cuda")
     assert not (tmp_path / "r").exists()
 
 
