@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bnfold.errors import DataError, UsageError
+from bnfold.training import Interrupted
 from bnfold.training.lock import Locked, locked
 
 EXPERIMENT, RESULT = "reproduction.json", "result.json"
@@ -52,6 +54,16 @@ def refuse_other(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> 
         raise UsageError(
             "the experiment was begun with other settings", where=str(file), hint="another --out"
         )
+
+
+@contextmanager
+def resumable(folder: Path, experiment: str) -> Iterator[None]:
+    """A signal's error then says how to go on with the experiment, not with one of its runs."""
+    try:
+        yield
+    except Interrupted as stop:
+        hint = f"bnfold reproduce {experiment} ... --out {folder} --resume"
+        raise type(stop)(stop.message, where=stop.where, hint=hint) from stop
 
 
 def shared_out(folder: Path, pieces: Sequence[P], work: Callable[[P], R]) -> dict[P, R]:

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from bnfold.reproduction.curve import Accuracy, finished, trained
-from bnfold.reproduction.experiment import EXPERIMENT, RESULT, refuse_other, shared_out
+from bnfold.reproduction.experiment import EXPERIMENT, RESULT, refuse_other, resumable, shared_out
 from bnfold.reproduction.images import held_out, images_of
 from bnfold.reproduction.piece import write_json
-from bnfold.reproduction.road_end import Arrival, arrival
+from bnfold.reproduction.road_end import Arrival, arrival, provider_for
 from bnfold.reproduction.study import SMALL, Study
 from bnfold.reproduction.variants import ARMS, GRID, MAIN, Kind, Piece, Variant
 from bnfold.training import Dataset, Device
@@ -86,23 +86,24 @@ def reproduce_inception(
     """
     from bnfold.reproduction.inception_figures import draw
 
-    settings = {"schema": "bnfold.reproduction/1", "data": data, "study": _lasting(study)}
+    settings = {"schema": "bnfold.reproduction/1", "data": data, "study": study.lasting()}
     refuse_other(folder, settings, resume=resume)
     select(device)
     images = images_of(data, study)
     write_json(folder / EXPERIMENT, settings)
     tell = on_piece or (lambda _: None)
-    grid = _grid(folder, data, images, study, device, tell)
-    base = study.base or best_rate(grid, study.rates)
-    told = Figure3(
-        folder, images.name, (len(images.train), len(images.test)), images.shape, study, base,
-        grid, (),
-    )  # fmt: skip
-    found = _full(told, data, images, device, tell)
+    with resumable(folder, "inception"):
+        grid = _grid(folder, data, images, study, device, tell)
+        base = study.base or best_rate(grid, study.rates)
+        told = Figure3(
+            folder, images.name, (len(images.train), len(images.test)), images.shape, study, base,
+            grid, (),
+        )  # fmt: skip
+        found = _full(told, data, images, device, tell)
     traveller = _best_folding(found)
     if traveller:
         tell(f"the road of {traveller}: export, fold, verify, bench")
-        found = _with(found, found.full, arrival(folder, traveller, _provider(device)))
+        found = _with(found, found.full, _travelled(folder, traveller, device))
     _write(found)
     draw(found, folder)
     return found
@@ -136,17 +137,9 @@ def _best_folding(found: Figure3) -> str | None:
     return max(own, key=lambda c: c.final).piece.name if own else None
 
 
-def _provider(device: Device) -> str:
-    """CUDA where ONNX Runtime can really use it, unless the CPU is asked for."""
-    from bnfold.latency.probe import probe
-
-    usable = device != "cpu" and probe("CUDAExecutionProvider").loads
-    return "cuda" if usable else "cpu"
-
-
-def _lasting(study: Study) -> dict[str, Any]:
-    """What cannot change when an experiment goes on: all but how many seeds it takes."""
-    return {k: v for k, v in study.to_dict().items() if k not in ("seeds", "others")}
+def _travelled(folder: Path, name: str, device: Device) -> Arrival:
+    run = folder / "runs" / name
+    return arrival(folder, name, run, provider_for(device), model="bn-inception")
 
 
 def _grid(

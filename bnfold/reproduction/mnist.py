@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from bnfold.reproduction.experiment import EXPERIMENT, RESULT, refuse_other
+from bnfold.reproduction.experiment import EXPERIMENT, RESULT, refuse_other, resumable
 from bnfold.reproduction.images import held_out
 from bnfold.reproduction.piece import Arm, Curve, Kind, Piece, curve_of, write_json
 from bnfold.reproduction.scale import FULL, SMOKE, Scale
-from bnfold.training import Dataset, Device, Interrupted, load_data
+from bnfold.training import Dataset, Device, load_data
 from bnfold.training.device import select
 from bnfold.training.lock import locked
 
@@ -88,11 +88,8 @@ def reproduce_mnist(
     tell = on_piece or (lambda _: None)
     with locked(folder):
         write_json(folder / EXPERIMENT, _described(data, scale))
-        try:
+        with resumable(folder, "mnist"):
             found = _run(folder, data, whole, scale, device, tell)
-        except Interrupted as stop:
-            hint = f"bnfold reproduce mnist ... --out {folder} --resume"
-            raise type(stop)(stop.message, where=stop.where, hint=hint) from stop
         write_json(folder / RESULT, found.to_dict())
         from bnfold.onnxfile import write_text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from bnfold.latency import bench
 from bnfold.merging.engine import folded_in_place
 from bnfold.reproduction.experiment import shared_out
 from bnfold.reproduction.piece import write_json
+from bnfold.training import Device, Ensemble
 from bnfold.verification import verify
 
 BATCHES = (1, 32)
-ORIGINAL, FOLDED = "bn-inception.onnx", "bn-inception.folded.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Arrival:
     """Counts before and after the fold, the verdict, and latencies in milliseconds (medians).
 
     `latency` has a row a batch size: as exported, folded, both by ONNX Runtime's default, which
-    folds too; `verdicts` says what `bench` makes of each pair.
+    folds too; `verdicts` says what `bench` makes of each pair. `staying` counts the BatchNorms that
+    are left, by the code of the reason.
     """
 
     name: str
@@ -35,14 +37,17 @@ class Arrival:
     verdict: str
     latency: tuple[tuple[int, float, float], ...]
     verdicts: tuple[str, ...]
+    staying: tuple[tuple[str, int], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return asdict(self)
 
 
-def arrival(folder: Path, name: str, provider: str) -> Arrival:
-    """Take the run of this name down the road, or read what came of it.
+def arrival(
+    folder: Path, name: str, network: Path | Ensemble, provider: str, *, model: str
+) -> Arrival:
+    """Take a network down the road as `model`.onnx, or read what came of it under this name.
 
     Raises:
         CheckFailed: the folded net is not equivalent; nothing is written then.
@@ -55,12 +60,20 @@ def arrival(folder: Path, name: str, provider: str) -> Arrival:
     def work(_: _Road) -> Arrival:
         if file.is_file():
             return _read(file)
-        found = _travel(folder, name, provider)
+        found = _travel(folder / model, name, network, provider)
         write_json(file, found.to_dict())
         return found
 
     road = _Road(f"road-{name}")
     return shared_out(folder, [road], work)[road]
+
+
+def provider_for(device: Device) -> str:
+    """CUDA where ONNX Runtime can really use it, unless the CPU is asked for."""
+    from bnfold.latency.probe import probe
+
+    usable = device != "cpu" and probe("CUDAExecutionProvider").loads
+    return "cuda" if usable else "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +83,9 @@ class _Road:
     name: str
 
 
-def _travel(folder: Path, name: str, provider: str) -> Arrival:
-    original, folded = folder / ORIGINAL, folder / FOLDED
-    onnxfile.write(export(folder / "runs" / name), original)
+def _travel(stem: Path, name: str, network: Path | Ensemble, provider: str) -> Arrival:
+    original, folded = (stem.with_name(stem.name + end) for end in (".onnx", ".folded.onnx"))
+    onnxfile.write(export(network), original)
     file = onnxfile.read(original)
     report = folded_in_place(file.model, Options())
     onnxfile.stamp(file.model, file.sha256, len(report.folded), asdict(Options()))
@@ -91,6 +104,7 @@ def _travel(folder: Path, name: str, provider: str) -> Arrival:
         verdict.sentence,
         tuple((b, rows[b, labels[0]], rows[b, labels[1]]) for b in BATCHES),
         tuple(c.sentence for c in timed.comparisons if (c.base, c.other) == (labels[0], labels[1])),
+        tuple(sorted(Counter(str(left.code) for left in report.remaining).items())),
     )
 
 
@@ -102,6 +116,7 @@ def _read(file: Path) -> Arrival:
         return Arrival(
             str(found["name"]), (nodes[0], nodes[1]), (norms[0], norms[1]), str(found["verdict"]),
             latency, tuple(map(str, found["verdicts"])),
+            tuple((str(code), int(count)) for code, count in found.get("staying", ())),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as cause:
         raise DataError(f"not the end of a road: {cause}", where=str(file)) from cause

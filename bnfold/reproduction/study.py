@@ -38,6 +38,10 @@ class Study:
         """Plain JSON data."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
+    def lasting(self) -> dict[str, Any]:
+        """What cannot change when an experiment goes on: all but how many seeds it takes."""
+        return {k: v for k, v in self.to_dict().items() if k not in ("seeds", "others")}
+
 
 SMALL = Study(
     steps=1500, grid_steps=300, rates=(0.003, 0.01, 0.03, 0.1, 0.3), images=10_000, tests=2_000,

@@ -85,24 +85,30 @@ def config_of(
     """The training that a piece stands for; `images` is the size of the training split."""
     arm = ARMS[piece.variant]
     found = preset(arm.preset)
-    steps = study.steps or found.steps
+    own = sized(replace(found, model=found.model + arm.options), study, images)
+    return replace(
+        own, lr=piece.lr, seed=piece.seed, data=data, out=str(out), device=device,
+        steps=study.grid_steps if piece.kind is Kind.GRID else own.steps,
+    )  # fmt: skip
+
+
+def sized(found: TrainConfig, study: Study, images: int) -> TrainConfig:
+    """A preset's training at the study's size; `images` is that of the training split."""
     own = replace(
-        found, model=found.model + arm.options, lr=piece.lr, seed=piece.seed, data=data,
-        out=str(out), device=device, batch=study.batch, size=study.pixels, keep=1,
-        steps=study.grid_steps if piece.kind is Kind.GRID else steps,
+        found, batch=study.batch, size=study.pixels, keep=1, steps=study.steps or found.steps,
         calibration_batches=study.calibration,
     )  # fmt: skip
-    return _small(own, found, study, images) if study.width else own
+    return _small(own, study, images) if study.width else own
 
 
-def _small(own: TrainConfig, found: TrainConfig, study: Study, images: int) -> TrainConfig:
+def _small(own: TrainConfig, study: Study, images: int) -> TrainConfig:
     """The small net of the same options; the decay is stretched over the steps of a full run."""
     family, _, options = own.model.partition(",")
     settings = [f"{family}-small", f"width={study.width:g}", *filter(None, [options])]
     epochs = study.steps / (images // study.batch)
     return replace(
         own, model=",".join(settings), decay=HALF,
-        decay_epochs=epochs * found.decay_epochs / preset("inception").decay_epochs,
+        decay_epochs=epochs * own.decay_epochs / preset("inception").decay_epochs,
         # measured: a third faster than contiguous on the CPU for convolutions this narrow
         layout="channels_last", threads=1, log_every=100, save_every=2,
     )  # fmt: skip

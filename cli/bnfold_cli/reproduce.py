@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from bnfold.training import Device
 
 
+DATA = {"small": "fashion-mnist", "imagenet": "imagenet", "smoke": "digits"}
+
+
 class Found(Protocol):
     """What an experiment returns."""
 
@@ -56,17 +59,32 @@ def _mnist(call: Call) -> Found:
 def _inception(call: Call) -> Found:
     room = bnfold.reproduction
     studies = {"small": room.SMALL, "imagenet": room.IMAGENET, "smoke": room.SMALLEST}
-    data = {"small": "fashion-mnist", "imagenet": "imagenet", "smoke": "digits"}
     study = room.changed(studies[call.scale], call.settings)
     if call.seeds:
         study = replace(study, seeds=call.seeds)
     return room.reproduce_inception(
-        call.folder, data=call.data or data[call.scale], study=study, device=call.device,
+        call.folder, data=call.data or DATA[call.scale], study=study, device=call.device,
         resume=call.resume, on_piece=call.tell,
     )  # fmt: skip
 
 
-EXPERIMENTS: Mapping[str, Callable[[Call], Found]] = {"mnist": _mnist, "inception": _inception}
+def _ensemble(call: Call) -> Found:
+    room = bnfold.reproduction
+    studies = {
+        "small": room.SMALL_SIX, "imagenet": room.IMAGENET_SIX, "smoke": room.SMALLEST_TWO
+    }  # fmt: skip
+    study = room.changed(studies[call.scale], call.settings)
+    if call.seeds:
+        study = replace(study, seeds=call.seeds)
+    return room.reproduce_ensemble(
+        call.folder, data=call.data or DATA[call.scale], study=study, device=call.device,
+        resume=call.resume, on_piece=call.tell,
+    )  # fmt: skip
+
+
+EXPERIMENTS: Mapping[str, Callable[[Call], Found]] = {
+    "mnist": _mnist, "inception": _inception, "ensemble": _ensemble,
+}  # fmt: skip
 
 
 def _seeds(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -103,7 +121,7 @@ def command(
     settings: tuple[str, ...],
     device: Device,
 ) -> None:
-    """Run an experiment of the paper: mnist is Figure 1, inception Figures 2 and 3.
+    """Run an experiment of the paper: mnist is Figure 1, inception 2 and 3, ensemble 4.
 
     Example: bnfold reproduce inception --data data/fashion-mnist --out runs/figure3 --resume
     """
