@@ -56,11 +56,14 @@ done
 once training.txt "$python" "$here/training.py" --json "$out/training.json"
 once training_inception.txt "$python" "$here/training.py" --models bn-inception,inception \
     --json "$out/training_inception.json"
-if [ -n "${STUDY_DATA:-}" ]; then # Figures 2 and 3, every net on three seeds: some six calls
+if [ -n "${STUDY_DATA:-}" ]; then # Figures 2 and 3, every net on three seeds, and 4: some eight calls
     once reproduce_inception.json "$python" -m bnfold_cli reproduce inception --json --device cuda \
         --data "$STUDY_DATA" --set others=3 --set images=50000 --set tests=10000 --set pixels=32 \
         --set width=0.5 --set steps=15000 --set grid_steps=1500 --set every=250 \
         --out "$out/inception" --resume
+    once reproduce_ensemble.json "$python" -m bnfold_cli reproduce ensemble --json --device cuda \
+        --data "$STUDY_DATA" --set images=50000 --set tests=10000 --set pixels=32 \
+        --set width=0.5 --set steps=15000 --set every=1000 --out "$out/ensemble" --resume
 fi
 once tool_cost.txt "$python" "$here/tool_cost.py" "$1" --rounds 3 --json "$out/tool_cost.json" \
     ${RIVALS:+--rivals "$RIVALS"}

@@ -23,7 +23,8 @@ def test_smoke(bnfold, tmp_path):
     (["mnist", "--data", "digitz"], 2), (["mnist", "--data", "./no/such"], 6),
     (["mnist", "--set", "steps=3"], 2), (["mnist", "--scale", "imagenet"], 2),
     (["inception", "--set", "depth=3"], 2), (["inception", "--data", "./no/such"], 6),
-    (["inception", "--data", "digits"], 6),
+    (["inception", "--data", "digits"], 6), (["ensemble", "--data", "digits"], 6),
+    (["ensemble", "--set", "nets=7"], 2), (["ensemble", "--data", "./no/such"], 6),
 ], ids=str)  # fmt: skip
 def test_refused(bnfold, tmp_path, arguments, code):
     assert bnfold("reproduce", *arguments, "--out", tmp_path / "r").code == code

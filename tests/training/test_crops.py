@@ -6,16 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
+import bnfold
 from bnfold.errors import DataError, UsageError
 from bnfold.training import Crops, evaluate_torch, load_data
 from bnfold.training.crops import boxes, mirrored, moved, views
 from bnfold.training.dataset import Dataset, Split
 from bnfold.training.voting import judged, probabilities, votes
+from tests.net import Net
 
 RAMP = torch.arange(28 * 28, dtype=torch.int16).remainder(251).to(torch.uint8).view(1, 1, 28, 28)
 
@@ -124,6 +127,23 @@ def test_top_five():
     told = judged([(mean, torch.tensor([0, 0, 3]))], "x")
     assert (told.accuracy, told.top5) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
     assert judged([(mean[:, :5], torch.tensor([0, 0, 3]))], "x").top5 is None
+
+
+def test_a_file_says_how_large_its_images_are(tmp_path):
+    """A model of 16 pixels, on files: 144 crops of 16, in ONNX Runtime as in torch."""
+    data = folder(tmp_path / "set")
+    weight = torch.randn(3 * 16 * 16, 2, generator=torch.Generator().manual_seed(0)) / 100
+    net = Net()
+    x = net.input(["N", 3, 16, 16])
+    flat = net.op("Flatten", x)
+    net.out(net.op("Gemm", flat, net.init(weight.numpy())))
+    onnx.save(net.model(), tmp_path / "m.onnx")
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2, bias=False))
+    linear[1].weight.data.copy_(weight.T)
+    for crops in ("single", "googlenet"):
+        told = bnfold.evaluate(tmp_path / "m.onnx", str(tmp_path / "set"), crops=crops)
+        wanted = evaluate_torch(linear, data, device="cpu", crops=Crops(crops))
+        assert (told.accuracy, told.count) == (wanted.accuracy, 4)
 
 
 def folder(root: Path) -> Dataset:
