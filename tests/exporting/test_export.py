@@ -12,9 +12,11 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
+import bnfold
 import bnfold_models
 from bnfold.errors import CheckFailed, DataError, ModelError, UsageError
 from bnfold.exporting import export
+from bnfold_models import inception
 from tests.exporting import nets
 
 
@@ -213,3 +215,13 @@ def test_bad_options(tmp_path):
         export(tmp_path / "nothing")
     with pytest.raises(DataError):
         export(tmp_path)
+
+
+@pytest.mark.parametrize(("grid", "left"), [((1, 1), []), ((2, 3), ["axis-mismatch"])], ids=str)
+def test_per_activation_norms_fold_where_that_is_exact(grid, left):
+    """A convolution has one scale a map: it takes in what does not differ over places."""
+    layers = inception.unit(inception.BN_INCEPTION, 2, 3, grid=grid)
+    layers.get_buffer("norm.norm.running_mean").normal_()
+    model = export(layers, (2, *grid))
+    assert [node.op_type for node in model.graph.node].count("BatchNormalization") == 1
+    assert [kept.code for kept in bnfold.fold(model).report.remaining] == left
