@@ -27,7 +27,8 @@ from bnfold.training.encoded import EncodedSplit
 
 SIX = tuple(range(6))
 # no grid here: the rate is 30 times the base, which Figure 3's grid finds
-SMALL_SIX = replace(SMALL, steps=800, base=0.003, seeds=SIX)
+# several crops help a net that was trained on such: by a fourteenth of the size, as they are
+SMALL_SIX = replace(SMALL, steps=1500, base=0.003, shift=1, seeds=SIX)
 SMALLEST_TWO = replace(SMALLEST, base=0.0003, seeds=(0, 1))
 IMAGENET_SIX = replace(IMAGENET, seeds=SIX)
 

@@ -18,6 +18,7 @@ class Study:
     the rate "x1" (0: the best of Inception's grid); `images`, `tests`: a seeded choice of so many
     (0: all), reduced to `pixels`; `width` of the small nets (0: those of ImageNet's size); held-out
     accuracy is measured every `every` steps. `others`: seeds of the arms beside the main three.
+    Training moves images by up to `shift` pixels: to small ones what random crops are to files.
     """
 
     steps: int
@@ -31,6 +32,7 @@ class Study:
     width: float = 0.0
     every: int = 50
     calibration: int = 100
+    shift: int = 0
     seeds: tuple[int, ...] = (0, 1, 2)
     others: int = 1
 

@@ -96,7 +96,7 @@ def sized(found: TrainConfig, study: Study, images: int) -> TrainConfig:
     """A preset's training at the study's size; `images` is that of the training split."""
     own = replace(
         found, batch=study.batch, size=study.pixels, keep=1, steps=study.steps or found.steps,
-        calibration_batches=study.calibration,
+        calibration_batches=study.calibration, shift=study.shift,
     )  # fmt: skip
     return _small(own, study, images) if study.width else own
 

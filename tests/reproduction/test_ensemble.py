@@ -125,7 +125,7 @@ def test_the_papers_nets(tmp_path):
     )  # fmt: skip
     small = nets(SMALL_SIX)[5].config(SMALL_SIX, "x", 10_000, tmp_path, "cpu")
     assert small.model == "bn-inception-small,width=0.125,dropout=0.1,per_activation=1"
-    assert (small.lr, small.steps) == (0.09, SMALL_SIX.steps)
+    assert (small.lr, small.steps, small.shift) == (0.09, SMALL_SIX.steps, 1)
     assert nets(replace(SMALL_SIX, seeds=tuple(range(7))))[6].changes == CHANGES[0]
 
 
