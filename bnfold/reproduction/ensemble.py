@@ -23,6 +23,7 @@ from bnfold.reproduction.road_end import Arrival, arrival, provider_for
 from bnfold.reproduction.study import IMAGENET, SMALL, SMALLEST, Study
 from bnfold.reproduction.tally import Row, by_size, rows
 from bnfold.training import Crops, Dataset, Device, ensemble
+from bnfold.training.device import select
 from bnfold.training.encoded import EncodedSplit
 
 SIX = tuple(range(6))
@@ -95,6 +96,7 @@ def reproduce_ensemble(
 
     settings = {"schema": "bnfold.reproduction/1", "data": data, "study": study.lasting()}
     refuse_other(folder, settings, resume=resume)
+    select(device)
     images = images_of(data, study)
     write_json(folder / EXPERIMENT, settings)
     tell = on_piece or (lambda _: None)
