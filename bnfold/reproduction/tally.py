@@ -43,7 +43,7 @@ class Row:
 
 
 def rows(told: Mapping[Crops, Sequence[Votes]], labels: NDArray[np.int64]) -> tuple[Row, ...]:
-    """One net and all together, on one crop and on several."""
+    """One net, and all together if there are several, on one crop and on several."""
     alone = {crops: np.stack([_right(v, labels) for v in own]) for crops, own in told.items()}
     base = alone[Crops.SINGLE].mean(0)
     found = []
@@ -51,7 +51,7 @@ def rows(told: Mapping[Crops, Sequence[Votes]], labels: NDArray[np.int64]) -> tu
         tops = [_top5(v, labels) for v in own]
         top5 = None if None in tops else float(np.mean([t for t in tops if t is not None]))
         found.append(_row(crops, 1, alone[crops], base, top5))
-    for crops, own in told.items():
+    for crops, own in told.items() if len(alone[Crops.SINGLE]) > 1 else ():
         mean = mean_of(own)
         found.append(_row(crops, len(own), _right(mean, labels)[None], base, _top5(mean, labels)))
     return tuple(found)

@@ -162,6 +162,11 @@ def test_rows_by_hand():
     assert (one.paper, two.paper, one.top5) == ((0.252, 0.0782), None, None)
 
 
+def test_one_net_is_no_ensemble():
+    told = {crops: [votes(0, 1, 2, 1)] for crops in (Crops.SINGLE, Crops.SHIFTED)}
+    assert [row.models for row in rows(told, LABELS)] == [1, 1]
+
+
 def test_the_mean_is_arithmetic():
     a, b = np.array([[0.6, 0.4]], np.float32), np.array([[0.1, 0.9]], np.float32)
     assert np.allclose(mean_of([a, b]), [[0.35, 0.65]])
