@@ -35,6 +35,8 @@ def into_branches(
     model: onnx.ModelProto, place: Place, labels: Mapping[str, str], found: Found, fold: Folding
 ) -> Found:
     """Move the BatchNorms that stay behind an If into it, in place; what is found then."""
+    if not any(node.op_type == "If" for node in model.graph.node):
+        return found
     stay = {one.map for one in found.remaining}
     for norm in [n for n in model.graph.node if labels.get(next(iter(n.output), "")) in stay]:
         branch = _branch_in_front(model.graph, norm)
