@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bnfold.bn.allreduce import synchronised
-from bnfold.errors import UsageError
+from bnfold.errors import DataError, UsageError
 from bnfold.training.config import TrainConfig
 from bnfold.training.ranks import Ranks
 from bnfold.training.state import Training
@@ -23,6 +23,7 @@ def refuse_small(config: TrainConfig, count: int, ranks: Ranks) -> None:
 
     Raises:
         UsageError: there are fewer samples than that.
+        DataError: there are fewer images than a batch.
     """
     micro = config.batch // config.accumulate
     if min(count, micro) < ranks.world:
@@ -35,6 +36,11 @@ def refuse_small(config: TrainConfig, count: int, ranks: Ranks) -> None:
         raise UsageError(
             f"{ranks.world} ranks leave one image a BatchNorm in batches of {micro}",
             hint="--sync-bn, a larger batch, or fewer ranks",
+        )
+    if config.batch > count:
+        raise DataError(
+            f"batch={config.batch} exceeds the {count} training images",
+            hint="more images, or a smaller batch",
         )
 
 

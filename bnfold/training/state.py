@@ -105,16 +105,7 @@ class Training:
 
 
 def begin(config: TrainConfig, model: nn.Module, data: Dataset, ranks: Ranks = ALONE) -> Training:
-    """SGD over two groups: L2 on matrices and kernels, none on gamma, beta and biases.
-
-    Raises:
-        DataError: the batch is larger than the training split.
-    """
-    if config.batch > len(data.train):
-        raise DataError(
-            f"batch={config.batch} exceeds the {len(data.train)} training images", where=data.name,
-            hint="more images, or a smaller batch",
-        )  # fmt: skip
+    """SGD over two groups: L2 on matrices and kernels, none on gamma, beta and biases."""
     if config.freeze_bn:
         for layer in norm_layers(model).values():
             layer.requires_grad_(requires_grad=False)

@@ -214,12 +214,17 @@ def test_out_of_memory_is_told(tmp_path, monkeypatch):
     ({"model": "math:nothing"}, UsageError),
     ({"model": "builtins:dict"}, UsageError),
     ({"data": "digitz"}, UsageError),
-    ({"batch": 5000}, DataError),
     ({"device": "tpu"}, UsageError),
 ], ids=str)  # fmt: skip
 def test_bad_settings(tmp_path, changes, error):
     with pytest.raises(error):
         train(config(tmp_path / "run", **changes))
+
+
+def test_fewer_images_than_a_batch_leave_no_folder(tmp_path):
+    with pytest.raises(DataError, match="exceeds the 1437 training images"):
+        train(config(tmp_path / "run", batch=5000))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
