@@ -91,13 +91,16 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):  # a terminal without some character shows its code
             stream.reconfigure(errors="backslashreplace")
     session = _session(arguments)
+    logger = logging.getLogger("bnfold")
+    level = logger.level
     try:
         return guarded(
             session,
             lambda: bnfold.main(list(arguments), "bnfold", standalone_mode=False, obj=session),
         )
     finally:
-        logging.getLogger("bnfold").handlers.clear()
+        logger.handlers.clear()
+        logger.setLevel(level)
 
 
 class _Safe(logging.Formatter):

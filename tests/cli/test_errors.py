@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -190,3 +191,10 @@ def test_traceback_only_with_vv(process: Call, tmp_path: Path) -> None:
 def test_one_json_object_and_nothing_else(process: Call, model: Path) -> None:
     answer = process("-vv", "inspect", "--json", model)
     assert json.loads(answer.out)["schema"] == "bnfold.inspect/1"
+
+
+def test_quiet_ends_with_its_command(tmp_path):
+    """In a process that goes on, -q must not silence the library for good."""
+    before = logging.getLogger("bnfold").level
+    assert run(["-q", "inspect", str(tmp_path / "absent.onnx")]) == 2
+    assert logging.getLogger("bnfold").level == before
