@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
+from bnfold.deployment.order import Order
 from bnfold.errors import CheckFailed, DataError, ModelError
 from bnfold.ops64 import EvaluationError, Evaluator, Unsupported
 from bnfold.show import show
-from bnfold.verification.cases import Array, Case
+from bnfold.verification.cases import Array, Case, Misfit
 from bnfold.verification.gates import FLOOR_ULPS, RUNTIME_LIMIT
+from bnfold.verification.judge import Question, fitting
 from bnfold.verification.measures import UNIT, numeric, rms, scale_of
 from bnfold.verification.runtime import Runtime
 from bnfold.verification.subject import Subject
@@ -57,6 +59,28 @@ def is_half(model: Subject) -> bool:
     """Whether some weights have 16 bits: their rounding is no fault of a run."""
     kinds = {tensor.data_type for tensor in model.model.graph.initializer}
     return bool(kinds & {10, 16})  # TensorProto.FLOAT16, BFLOAT16
+
+
+def inputs(original: Subject, order: Order, runtime: Runtime) -> tuple[Case, ...]:
+    """Golden inputs that the original runs on: open sizes are tried as `verify` tries them.
+
+    Raises:
+        UsageError: it runs on none.
+    """
+    question = Question(batches=order.batches, shapes=order.shapes, seed=order.seed)
+    key = runtime.load(original, "none")
+
+    def ran(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+        try:
+            for case in cases:
+                runtime.run(key, case.feeds)
+        except DataError as cause:
+            raise Misfit(cause.message, where=cause.where, hint=cause.hint) from cause
+        return cases
+
+    found = fitting(original, question, ran)
+    runtime.drop(key)
+    return found
 
 
 def answers(

@@ -24,7 +24,7 @@ from bnfold.folding.model import fold_in_place
 from bnfold.folding.report import FoldReport
 from bnfold.show import show
 from bnfold.verification import Verdict, verify
-from bnfold.verification.cases import Case, generated
+from bnfold.verification.cases import Case
 from bnfold.verification.runtime import Runtime
 from bnfold.verification.subject import Port, Subject, subject
 
@@ -101,8 +101,8 @@ class _Making:
             onnxfile.write(model, wide_path)
             del model
         original = self._subject(original_path, "original")
-        cases = generated(original.inputs, self.order.batches, self.order.shapes, self.order.seed)
         with Runtime(timeout_s=self.order.timeout_s) as runtime:
+            cases = golden.inputs(original, self.order, runtime)
             precision, wide = self._narrowed(wide_path, cases, runtime)
             deployed = self._subject(self.home / "model.onnx", "deployed")
             self.order.told("golden answers")

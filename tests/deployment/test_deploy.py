@@ -15,7 +15,7 @@ import pytest
 import bnfold
 from bnfold.deployment.smoke.seal import sealed
 from bnfold.errors import CheckFailed, DataError, EnvironmentLacks, UsageError
-from tests.build import node
+from tests.build import make_model, node, tensor, value
 from tests.deployment.nets import net, saved
 
 
@@ -234,3 +234,13 @@ def test_only_a_deployment_is_replaced(tmp_path: Path, deployed: Path) -> None:
     assert (deployed / "manifest.json").read_bytes() == before
     bnfold.deploy(net(tmp_path / "m.onnx"), deployed, target="ort:1.18")
     assert json.loads((deployed / "manifest.json").read_text())["runtime"]["target"] == "1.18"
+
+
+def test_open_sizes_are_tried_as_verify_tries_them(tmp_path: Path) -> None:
+    """A Conv that takes no fewer samples than its 300 taps."""
+    w = np.random.default_rng(1).normal(size=(2, 1, 300)).astype(np.float32)
+    ports = [value("x", ["n", 1, "samples"])], [value("y", ["n", 2, "k"])]
+    model = make_model([node("Conv", ["x", "w"], "y")], *ports, [tensor("w", w)], ir=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    bnfold.deploy(tmp_path / "m.onnx", tmp_path / "d", batches=(1,))
+    assert np.load(tmp_path / "d" / "golden.npz")["case0_input0"].shape == (1, 1, 512)
