@@ -166,8 +166,8 @@ def test_other_files_in_the_folder_stay(tmp_path):
 def test_resume_with_other_data(tmp_path):
     from tests.training.test_data import write_set
 
-    done = train(config(tmp_path / "run", epochs=1))
-    other = config(done.folder, epochs=1, data=str(write_set(tmp_path / "set")))
+    done = train(config(tmp_path / "run", epochs=1, batch=6))  # no more than the other data has
+    other = config(done.folder, epochs=1, batch=6, data=str(write_set(tmp_path / "set")))
     with pytest.raises(UsageError, match="other data"):
         train(other, existing="resume")
 
