@@ -25,9 +25,11 @@ from tests.bn.ranks import spawned
 from tests.training import launch
 from tests.training.launch import STEPS, Scene
 
-pytestmark = pytest.mark.skipif(
-    not torch.distributed.is_available(), reason="torch without distributed"
-)
+# slow: two ranks in one scene were once seen to wait for each other for minutes, cause not found
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed"),
+]
 EPOCH = STEPS // 2
 CONFIG = TrainConfig(  # what launch.SETTINGS say
     model="digits", data="digits", device="cpu", shift=1, threads=1, log_every=1, timeout=60,
