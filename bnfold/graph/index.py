@@ -15,10 +15,10 @@ from typing import Any
 
 import onnx
 
-from bnfold.graph.constants import Constant, Constants, attributes_of
+from bnfold.graph.constants import Constant, attributes_of
 from bnfold.graph.readers import captured_names, has_body, nested_names, reads_shape_alone
-from bnfold.graph.refine import refine
-from bnfold.graph.shapes import TensorType, infer
+from bnfold.graph.shapes import TensorType
+from bnfold.graph.steering import known_before
 from bnfold.graph.watch import Watch, readers_of
 from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 
@@ -102,10 +102,8 @@ class GraphIndex:
         self.names: set[str] = set() if taken is None else taken
         self.names |= names
         self.read_before = frozenset(self.readers)
-        self.types: dict[str, TensorType] = infer(model, in_order)
-        refine(in_order, self.initializers, self.types)
-        self.constants = Constants(
-            self.initializers, self.variable, in_order, self.opset, self.types, data
+        self.types, self.constants = known_before(
+            model, in_order, self.initializers, self.variable, self.opset, data
         )
 
     # -- reading

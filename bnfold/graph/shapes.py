@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
+from typing import Any
 
 import onnx
-from onnx import TensorProto
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from bnfold import child
 
@@ -27,9 +30,20 @@ class TensorType:
     shape: Shape = None
 
 
-def infer(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> dict[str, TensorType]:
-    """Types and shapes of the main graph's tensors; `nodes` are its nodes in a valid order."""
+def infer(
+    model: onnx.ModelProto,
+    nodes: Iterable[onnx.NodeProto],
+    settled: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+) -> dict[str, TensorType]:
+    """Types and shapes of the main graph's tensors; `nodes` are its nodes in a valid order.
+
+    `settled` are tensors of it that are known to be these constants.
+    """
     light = _without_weights(model, nodes)
+    for node in light.graph.node:
+        if len(node.output) == 1 and node.output[0] in settled:
+            value = numpy_helper.from_array(settled[node.output[0]])
+            node.CopyFrom(helper.make_node("Constant", [], node.output, value=value))
     try:
         with child.native_call():
             graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph

@@ -77,8 +77,8 @@ def _forms_at(
     if isinstance(read, Reason):
         behind: dict[str, Form] = bases_of(index, node.inputs[0], layout, found)
         return dict.fromkeys(behind, read)
-    slot, outer = read
-    inner = bases_of(index, node.inputs[slot], layout, found, outer)
+    name, outer = read
+    inner = bases_of(index, name, layout, found, outer)
     nearest = list(inner.items())[:MOST_BASES]
     return {base: _after(index, outer, form, base) for base, form in nearest}
 

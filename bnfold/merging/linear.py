@@ -23,16 +23,26 @@ Thunk = Callable[[], Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """What stands around a tensor, (channels,), and how far rounding may have moved it."""
+
+    value: Array
+    blur: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Linear:
     """An operator. `kernel` gives (outputs, inputs/group, *taps), `bias` (outputs,) or is None.
 
-    `holds` are conditions on the values without which it is not exact; they are asked last.
+    `holds` are conditions on the values without which it is not exact; they are asked last. With a
+    `frame` the operator is no map of its own: what it stands behind has to make that of zeros.
     """
 
     geometry: Geometry
     kernel: Thunk
     bias: Thunk | None = None
     holds: tuple[Callable[[], bool], ...] = ()
+    frame: Frame | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -40,7 +50,7 @@ class Linear:
         return all(condition() for condition in self.holds)
 
 
-Read = tuple[int, Linear]  # the input slot that a node reads, and what it makes of it
+Read = tuple[str, Linear]  # the tensor that a node reads, and what it makes of it
 
 
 def turned(weight: Array, group: int) -> Array:
@@ -99,6 +109,8 @@ def after(outer: Linear, inner: Linear, sizes: Sequence[Size]) -> Linear | Reaso
     geometry = composed(outer.geometry, inner.geometry, sizes)
     if isinstance(geometry, Reason):
         return geometry
+    if outer.frame is not None:
+        return _inside(outer.frame, outer, inner, geometry)
     middle = [a.known_count(n) for a, n in zip(inner.geometry.axes, sizes, strict=True)]
     holds = outer.holds + inner.holds
     inner_bias = inner.bias
@@ -110,6 +122,19 @@ def after(outer: Linear, inner: Linear, sizes: Sequence[Size]) -> Linear | Reaso
         lambda: _product(outer, inner, geometry),
         _both(carried.total, outer.bias),
         (*holds, cache(carried.misses_padding)),  # asked of every sum that it is a part of
+    )
+
+
+def _inside(frame: Frame, outer: Linear, inner: Linear, geometry: Geometry) -> Linear:
+    """inner(x) within its own bias: what it makes of the zeros around x."""
+    bias = inner.bias
+
+    def agrees() -> bool:
+        made = 0.0 if bias is None else bias()
+        return bool((np.abs(made - frame.value) <= frame.blur).all())
+
+    return Linear(
+        geometry, lambda: _product(outer, inner, geometry), bias, (*inner.holds, cache(agrees))
     )
 
 

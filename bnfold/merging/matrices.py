@@ -22,7 +22,7 @@ def matmul(index: GraphIndex, node: Node, layout: Layout) -> Read | None:
         return None
     inputs, outputs = weight.shape
     geometry = Geometry(inputs, outputs, 1, (), Layout.LAST)
-    return 0, Linear(geometry, lambda: weight.value().T)
+    return node.inputs[0], Linear(geometry, lambda: weight.value().T)
 
 
 def gemm(index: GraphIndex, node: Node, layout: Layout) -> Read | None:
@@ -42,7 +42,7 @@ def gemm(index: GraphIndex, node: Node, layout: Layout) -> Read | None:
     if bias is not None and bias.shape[:-1] not in ((), (1,)):
         return None
     geometry = Geometry(inputs, outputs, 1, (), Layout.LAST)
-    return 0, Linear(
+    return node.inputs[0], Linear(
         geometry,
         lambda: alpha * (weight.value() if turned else weight.value().T),
         None

@@ -140,7 +140,7 @@ def _plan(
     places = {i for terms, _ in groups for i in terms}
     chosen = tuple(term for i, term in enumerate(tree.terms) if i in places)
     rest = tuple(term for i, term in enumerate(tree.terms) if i not in places)
-    dead = _dead(index, forms, tree, base, chosen, rest)
+    dead = _dead(index, tree, base, chosen, rest)
     plan = Plan(tree, base, linear, chosen, rest, dead, cost.NOTHING, cost.NOTHING)
     if len(dead) < 2 or not plan.parts:  # nothing meets
         return None
@@ -165,7 +165,6 @@ def _as_node(linear: Linear) -> Linear | None:
 
 def _dead(
     index: GraphIndex,
-    forms: Forms,
     tree: Tree,
     base: str,
     chosen: tuple[Term, ...],
@@ -179,7 +178,7 @@ def _dead(
 
     def visit(name: str) -> None:
         node = index.producer_of(name)
-        if name in kept or node is None or node.key in seen or base not in forms.get(name, {}):
+        if name in kept or node is None or node.key in seen or index.is_constant(name):
             return
         seen.add(node.key)
         heapq.heappush(agenda, (-node.order, node.key))

@@ -17,6 +17,7 @@ from bnfold.graph.constants import Constant
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.numbers import FLOATS
 from bnfold.merging import matrices
+from bnfold.merging.frames import framed
 from bnfold.merging.geometry import Axis, Geometry, Layout, Size, Spread, diagonal
 from bnfold.merging.linear import Linear, Read, identity, turned
 
@@ -31,7 +32,7 @@ def linear_of(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | 
     if rule is None:
         return None
     if index.type_of(node.outputs[0]).elem_type not in (0, *FLOATS):
-        return Reason.NOT_YET
+        return None if rule is framed else Reason.NOT_YET  # movers move sizes and indices too
     return rule(index, node, layout)
 
 
@@ -66,7 +67,7 @@ def _conv(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None
         axes = (Spread(),) * len(axes)
     group = int(node.attributes.get("group", 1))
     geometry = Geometry(weight.shape[1] * group, weight.shape[0], group, axes, layout)
-    return 0, Linear(geometry, weight.value, None if bias is None else bias.value)
+    return node.inputs[0], Linear(geometry, weight.value, None if bias is None else bias.value)
 
 
 def _parameters(index: GraphIndex, node: Node) -> tuple[Constant, Constant | None] | None:
@@ -100,7 +101,7 @@ def _conv_transpose(index: GraphIndex, node: Node, layout: Layout) -> Read | Rea
         axes.append(Spread(-pads[k], dilations[k], taps, strides[k], slack))
     outputs = weight.shape[1] * group
     geometry = Geometry(weight.shape[0], outputs, group, tuple(axes), layout)
-    return 0, Linear(
+    return node.inputs[0], Linear(
         geometry, lambda: turned(weight.value(), group), None if bias is None else bias.value
     )
 
@@ -160,7 +161,7 @@ def _average_pool(index: GraphIndex, node: Node, layout: Layout) -> Read | Reaso
     channels = known[0]
     geometry = Geometry(channels, channels, channels, axes, Layout.FIRST)
     shape = (channels, 1, *kernel)
-    return 0, Linear(geometry, lambda: np.full(shape, 1.0 / prod(kernel)))
+    return node.inputs[0], Linear(geometry, lambda: np.full(shape, 1.0 / prod(kernel)))
 
 
 def _fits(axes: Sequence[Axis], sizes: Sequence[Size]) -> bool:
@@ -194,7 +195,7 @@ def _pad(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
         return None
     spatial = [widths.get(a + 2, (0, 0)) for a in range(rank)]
     grid = tuple(Axis(-begin, 1, 1, 1, begin + end - 1) for begin, end in spatial)
-    return 0, identity(Geometry(channels, channels, channels, grid, Layout.FIRST))
+    return node.inputs[0], identity(Geometry(channels, channels, channels, grid, Layout.FIRST))
 
 
 def _slice(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
@@ -209,7 +210,7 @@ def _slice(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | Non
     if None in grid:
         return Reason.SHAPE_UNKNOWN
     axes = tuple(axis for axis in grid if axis is not None)
-    return 0, identity(Geometry(channels, channels, channels, axes, Layout.FIRST))
+    return node.inputs[0], identity(Geometry(channels, channels, channels, axes, Layout.FIRST))
 
 
 def _cut(cut: slice | None, n: Size) -> Axis | None:
@@ -231,14 +232,14 @@ def _same(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None
     known = channels_of(index, node.inputs[0], layout)
     if known is None or (len(node.inputs) > 2 and node.inputs[2]):  # a Dropout that may be live
         return None
-    return 0, identity(diagonal(*known, layout))
+    return node.inputs[0], identity(diagonal(*known, layout))
 
 
 def _negative(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
     known = channels_of(index, node.inputs[0], layout)
     if known is None:
         return None
-    return 0, _of_map(np.full(1, -1.0), None, diagonal(*known, layout))
+    return node.inputs[0], _of_map(np.full(1, -1.0), None, diagonal(*known, layout))
 
 
 def _batch_norm(index: GraphIndex, node: Node, layout: Layout) -> Read | Reason | None:
@@ -268,7 +269,7 @@ def _mapped(index: GraphIndex, spot: Spot, layout: Layout) -> Read | Reason | No
     if any(a != axis for a in m.axes) or m.rank != rank + 2:
         return None
     shift = None if m.is_scale_only else m.shift
-    return spot.slot, _of_map(m.scale, shift, diagonal(channels, rank, layout))
+    return spot.node.inputs[spot.slot], _of_map(m.scale, shift, diagonal(channels, rank, layout))
 
 
 def _of_map(scale: Array, shift: Array | None, geometry: Geometry) -> Linear:
@@ -292,7 +293,7 @@ _RULES: Mapping[str, Rule] = {
     "MatMul": matrices.matmul,
     "Neg": _negative,
     "Pad": _pad,
-    "ScatterND": lambda *_: Reason.NOT_YET,  # writes a BatchNorm's shift as padding, in DBBs
     "Slice": _slice,
+    **dict.fromkeys(("Concat", "ScatterElements", "ScatterND", "Transpose", "Where"), framed),
     **dict.fromkeys(ARITHMETIC, _arithmetic),
 }
