@@ -16,7 +16,7 @@ import onnx
 
 import bnfold
 from tests.folding.test_invariants import plain_bytes
-from tests.merging.grow import model_of, sizes_of
+from tests.merging.models import model_of, sizes_of
 from tests.oracle import assert_equivalent, evaluate, feeds_for
 
 REPARAM = bnfold.Options(reparam=True)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from tests.build import DOUBLE, FLOAT, batchnorm, ints, make_model, node, randn, tensor, value
+from tests.build import batchnorm, ints, node, randn, tensor
 
 Dims = tuple[int, ...]
 
@@ -280,7 +280,7 @@ class Branches:
         return terms[0], target
 
 
-def _spread_sum(net: Branches, x: str, shape: Dims) -> tuple[str, Dims]:
+def spread_sum(net: Branches, x: str, shape: Dims) -> tuple[str, Dims]:
     """ConvTransposes of one tensor, added up, scaled, normed, with a 1x1 Conv here and there."""
     first, made = net.spread(x, shape, None)
     strides = onnx.helper.get_attribute_value(
@@ -300,35 +300,3 @@ def _spread_sum(net: Branches, x: str, shape: Dims) -> tuple[str, Dims]:
         op_type = str(net.rng.choice(["Add", "Sub", "Sum", "Mean"]))
         terms.append(net.add(op_type, [terms.pop(0), terms.pop(0)]))
     return terms[0], made
-
-
-def model_of(seed: int, dtype: Any = np.float32) -> onnx.ModelProto:
-    """The model of a seed: up to three sums, with and without a nonlinearity between."""
-    net = Branches(seed, dtype)
-    x, shape = "x", net.shape
-    outputs = []
-    for _ in range(int(net.rng.integers(1, 4))):
-        if net.rng.random() < 0.5:
-            x = net.add("Relu", [x])
-        if seed % 10 == 9:
-            x, shape = _spread_sum(net, x, shape)
-        else:
-            x, shape = net.sum(x, shape, 2) if net.rng.random() < 0.8 else net._step(x, shape, 2)
-        if net.rng.random() < 0.1:
-            outputs.append(x)
-    outputs = list(dict.fromkeys([*outputs, net.add("Identity", [x])]))
-    if net.nodes and net.rng.random() < 0.15:  # another reader of some tensor
-        inner = str(net.rng.choice([n.output[0] for n in net.nodes]))
-        outputs.append(net.add("Sigmoid", [inner]))
-    spatial = [f"s{i}" for i in range(net.rank)] if net.open else list(net.shape[1:])
-    return make_model(
-        net.nodes,
-        [value("x", ["N", net.channels, *spatial], DOUBLE if dtype is np.float64 else FLOAT)],
-        outputs,
-        net.constants,
-    )
-
-
-def sizes_of(seed: int) -> dict[str, int]:
-    """What the open sizes of a seed's model are at run time."""
-    return {f"s{i}": n for i, n in enumerate(Branches(seed).shape[1:])}
