@@ -82,7 +82,7 @@ def _is_framed(index: GraphIndex, plan: Plan) -> bool:
 
 def _tolerance(index: GraphIndex, plan: Plan, values: Values) -> float:
     rounding = FLOATS[values.elem_type].epsilon
-    return BORDER * rounding if _is_framed(index, plan) else TOLERANCE
+    return max(TOLERANCE, BORDER * rounding) if _is_framed(index, plan) else TOLERANCE
 
 
 def _extent(axis: Axis, n: int | None) -> int:

@@ -13,13 +13,18 @@ BATCH = 2  # a border of constants is made for a known size
 def framed_sum(net: Branches, x: str, shape: Dims) -> tuple[str, Dims]:
     """A Conv beside a 1x1 Conv within a border of constants, which another Conv reads."""
     rng = net.rng
-    inside = int(rng.choice([1, 2, 4]))
+    inside = int(rng.choice([2, 4, 8]))
     bias = randn(rng, inside)
     weight = net.constant(randn(rng, inside, shape[0], *[1] * net.rank))
     inner = net.add("Conv", [x, weight, net.constant(bias)])
     widths = rng.integers(0, 3, (2, net.rank))
     framed, made = _framed(net, inner, (inside, *shape[1:]), widths, bias)
-    term, target = net.conv(framed, made, int(rng.choice([shape[0], 2])))
+    outputs = int(rng.choice([shape[0], 2]))
+    if rng.random() < 0.7:  # a kernel that takes the border up, as those blocks have it
+        kernel = net.constant(randn(rng, outputs, inside, *(int(w) + 1 for w in widths.sum(0))))
+        term, target = net.add("Conv", [framed, kernel]), (outputs, *shape[1:])
+    else:
+        term, target = net.conv(framed, made, outputs)
     beside, other = net.conv(x, shape, target[0], target)
     if rng.random() < 0.5:
         term = net.norm(term, target)

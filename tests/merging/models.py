@@ -38,13 +38,7 @@ def model_of(seed: int, dtype: Any = np.float32) -> onnx.ModelProto:
     batch = BATCH if bordered else "N"
     return make_model(
         net.nodes,
-        [
-            value(
-                "x",
-                [BATCH if bordered else "N", net.channels, *spatial],
-                DOUBLE if dtype is np.float64 else FLOAT,
-            )
-        ],
+        [value("x", [batch, net.channels, *spatial], DOUBLE if dtype is np.float64 else FLOAT)],
         outputs,
         net.constants,
     )
