@@ -187,13 +187,13 @@ def _differing(got: Array, exact: Array) -> float:
 def _rounded(name: str, exact: Array, ran: Array) -> Array:
     if exact.shape != ran.shape:
         raise CheckFailed(
-            f"output {show(name)} has shape {exact.shape} in float64 and {ran.shape} in ONNX"
+            f"output '{show(name)}' has shape {exact.shape} in float64 and {ran.shape} in ONNX"
             " Runtime: no golden answer can be told"
         )
     with np.errstate(over="ignore"):
         value = exact.astype(str if ran.dtype.kind in "OU" else ran.dtype)
     if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise CheckFailed(f"output {show(name)} is not finite on the golden inputs")
+        raise CheckFailed(f"output '{show(name)}' is not finite on the golden inputs")
     return value
 
 

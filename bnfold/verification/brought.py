@@ -172,11 +172,11 @@ def _checked(name: str, feeds: Mapping[str, Any], ports: Sequence[Port]) -> dict
 
 
 def _listed(names: Any) -> str:
-    return ", ".join(show(name) for name in sorted(names)) or "nothing"
+    return ", ".join(f"'{show(name)}'" for name in sorted(names)) or "nothing"
 
 
 def _fitting(case: str, value: Array, port: Port) -> Array:
-    where = f"{show(case)}, input {show(port.name)}"
+    where = f"{show(case)}, input '{show(port.name)}'"
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type))
     if value.dtype != dtype:
         if not np.can_cast(value.dtype, dtype, "same_kind"):

@@ -220,7 +220,7 @@ def _sizes(
         return _full(port, given[port.name], batch)
     if port.dims is None:
         raise UsageError(
-            f"input {show(port.name)} has no rank", hint=f"--shape {show(port.name)}=1,3,64,64"
+            f"input '{show(port.name)}' has no rank", hint=f"--shape {show(port.name)}=1,3,64,64"
         )
     return tuple(_size(port.dims, axis, batch, bound, sizes) for axis in range(len(port.dims)))
 

@@ -77,7 +77,7 @@ def _breaking_fold(original: Model, asked: Asked) -> Culprit:
     found = steps.breaking(original, asked)
     if found.fold is None:
         return Culprit(found.sentence, tried=found.tried)
-    named = show(found.fold.map)
+    named = f"'{show(found.fold.map)}'"
     into = ", ".join(map(show, found.fold.absorbed_by))
     how = f"{found.fold.outcome} into {into}" if into else found.fold.outcome
     alone = "by itself" if found.alone else "after the folds before it, not by itself"
@@ -95,11 +95,11 @@ def _first(a: Subject, b: Subject, found: tuple[Layer, ...]) -> Culprit:
     maker = next(n for n in b.model.graph.node if layer.name in n.output)
     node = f"{maker.op_type} {maker.name}".strip()
     sentence = (
-        f"{show(layer.name)}, made by {show(node)}, is the first tensor that departs:"
+        f"'{show(layer.name)}', made by {show(node)}, is the first tensor that departs:"
         f" {layer.ratio:.3g} times what rounding the weights does (limit {JITTER_LIMIT:g})"
     )
     folds = reference_of(a, b).folds
     fold = next((one for one in folds if maker.name and maker.name in one.absorbed_by), None)
     if fold is not None:
-        sentence += f"; the fold of {show(fold.map)} went into it"
+        sentence += f"; the fold of '{show(fold.map)}' went into it"
     return Culprit(sentence, fold, layer.name, node, layer.ratio, layers=found)

@@ -151,9 +151,9 @@ class Float64Gate:
         worst = max(counted, key=lambda k: ratios[k])
         value, pair, track = ratios[worst], self._pairs[worst], self._tracks[worst]
         ok = value <= JITTER_LIMIT
-        what = f"output {show(pair.original)}"
+        what = f"output '{show(pair.original)}'"
         if pair.behind is not None:
-            what = f"{show(pair.original)}, before the output {show(pair.behind)},"
+            what = f"'{show(pair.original)}', before the output '{show(pair.behind)}',"
         if track.problem:
             sentence = f"{what} {track.problem}"
         elif not track.departure.rows:
@@ -223,9 +223,10 @@ def _runtime_gate(
     decides = side == "candidate"
     ok = bool(value <= RUNTIME_LIMIT)
     how = "optimisation off" if level == "none" else "ONNX Runtime's default level"
+    place = f", output '{show(where)}'" if where else ""
     sentence = (
         f"on {provider} with {how} the {side}'s error is {value:.3g} times the original's own"
-        f" (limit {RUNTIME_LIMIT:g}{', output ' + show(where) if where else ''})"
+        f" (limit {RUNTIME_LIMIT:g}{place})"
     )
     if level == "all" and not ok:
         if not decides:

@@ -84,7 +84,7 @@ def _layout(file: Path, port: Port) -> tuple[bool, int, int, int]:
                 height, width = (d if isinstance(d, int) else OPEN_SIDE for d in sides)
                 return axis == 3, channels, height, width
     raise DataError(
-        f"input {show(port.name)} takes no batch of one image with 1 or 3 channels",
+        f"input '{show(port.name)}' takes no batch of one image with 1 or 3 channels",
         where=show(file, 300),
         hint="give arrays: .npz, .npy",
     )

@@ -22,7 +22,7 @@ def judged(evidence: Evidence, runs: Sequence[str], provider: str) -> Verdict:
     unseen = [] if evidence.reference == "tolerance" else _unseen(evidence)
     remarks = _seen_through(evidence) + _remarks(evidence, gates)
     remarks += [
-        f"output {show(pair.original)} does not depend on the weights on these inputs:"
+        f"output '{show(pair.original)}' does not depend on the weights on these inputs:"
         " they prove nothing about it"
         for pair in unseen
     ]
@@ -89,8 +89,8 @@ def _unseen(evidence: Evidence) -> list[Watched]:
 
 def _seen_through(evidence: Evidence) -> list[str]:
     return [
-        f"output {show(pair.behind or '')} is saturated on these inputs:"
-        f" {show(pair.original)} before it was compared"
+        f"output '{show(pair.behind or '')}' is saturated on these inputs:"
+        f" '{show(pair.original)}' before it was compared"
         for pair in _tracked(evidence)[1]
     ]
 

@@ -105,7 +105,7 @@ def _subject(model: onnx.ModelProto, path: Path, label: str, sha256: str, size: 
 
 def _port(value: onnx.ValueInfoProto, label: str) -> Port:
     if value.HasField("type") and not value.type.HasField("tensor_type"):
-        raise ModelError(f"{show(value.name)} is no tensor: it cannot be compared", where=label)
+        raise ModelError(f"'{show(value.name)}' is no tensor: it cannot be compared", where=label)
     tensor = value.type.tensor_type
     dims = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
     return Port(value.name, tensor.elem_type, dims)
@@ -141,11 +141,11 @@ def _check_names(what: str, ours: Sequence[Port], theirs: Sequence[Port]) -> Non
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(show(name) for name in names) or "none"
+    return ", ".join(f"'{show(name)}'" for name in names) or "none"
 
 
 def _check_port(what: str, a: Port, b: Port) -> None:
-    name = show(a.name)
+    name = f"'{show(a.name)}'"
     if a.elem_type != b.elem_type and a.elem_type and b.elem_type:
         kinds = [onnx.TensorProto.DataType.Name(port.elem_type) for port in (a, b)]
         raise CheckFailed(f"{what} {name} is {kinds[0]} in the original, {kinds[1]} in the other")

@@ -63,6 +63,6 @@ class Tolerance:
             how = f"rtol {self.rtol or 0:g}, atol {self.atol or 0:g}"
         else:
             how = f"{STATED_UNITS:g} units of rounding of the output's rms"
-        where = f", output {show(self.where)}" if self.where else ""
+        where = f", output '{show(self.where)}'" if self.where else ""
         sentence = f"the runs differ by {self.worst:.3g} of the tolerance ({how}{where})"
         return Gate("tolerance", ok, self.worst, 1.0, "tolerance", sentence)

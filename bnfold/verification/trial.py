@@ -90,7 +90,7 @@ class Trial:
         bad = finite(runs["original none"])
         if bad is not None:
             raise CheckFailed(
-                f"the original's own output {show(bad)} holds NaN or Inf on '{show(case.name)}'",
+                f"the original's own output '{show(bad)}' holds NaN or Inf on '{show(case.name)}'",
                 hint="give inputs that it was made for: --inputs",
             )
         evidence.add_runs(runs)
@@ -128,7 +128,7 @@ class Trial:
         for name, value in once.items():
             if not np.array_equal(value, again[name]):
                 raise CheckFailed(
-                    f"output {show(name)} of the original differs from run to run: it draws at"
+                    f"output '{show(name)}' of the original differs from run to run: it draws at"
                     " random, and nothing can be compared with it",
                     where=self.pair[0].label,
                     hint="export it for inference, without random operators",

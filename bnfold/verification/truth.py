@@ -160,7 +160,7 @@ class Truth:
         bad = finite(outputs)
         if bad is not None:
             raise CheckFailed(
-                f"the original's own output {show(bad)} holds NaN or Inf on '{show(case.name)}'",
+                f"the original's own output '{show(bad)}' holds NaN or Inf on '{show(case.name)}'",
                 hint="give inputs that it was made for: --inputs",
             )
         still = () if draw is None else tuple(_jittered_names(self))

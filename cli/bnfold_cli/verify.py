@@ -166,7 +166,7 @@ def _layers(console: Console, verdict: Verdict) -> None:
         console.print(f"and {len(verdict.layers) - len(shown)} tensors more (--json has all)")
     first = verdict.departs
     if first:
-        console.print(text(f"first tensor that departs: {show(first.name, 200)}", longest=300))
+        console.print(text(f"first tensor that departs: '{show(first.name, 200)}'", longest=300))
 
 
 def _share(share: float | None) -> str:

@@ -121,7 +121,7 @@ def test_a_wrong_answer_fails(deployed: Path) -> None:
     reseal(deployed, {})
     report = bnfold.check(deployed, runs=1)
     assert not report.ok
-    assert "tolerance at output y" in report.sentence
+    assert "tolerance at output 'y'" in report.sentence
 
 
 def reseal(folder: Path, changes: dict[str, object]) -> None:

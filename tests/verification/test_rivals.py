@@ -148,7 +148,7 @@ def test_inputs_deleted() -> None:
     model = plain()
     model.graph.input.append(value("k", [3]))
     model.graph.node.insert(0, node("Identity", ["k"], "unread"))
-    with pytest.raises(CheckFailed, match="the inputs differ: the original has x, k"):
+    with pytest.raises(CheckFailed, match="the inputs differ: the original has 'x', 'k'"):
         verify(model, conv(rows(S) * W, T))
 
 

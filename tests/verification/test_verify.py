@@ -82,6 +82,21 @@ def test_one_constant_of_our_fold_changed_fails_the_certificate(normal):
     assert target.name in verdict.sentence
 
 
+def test_a_weight_of_a_quiet_channel_changed_fails_the_certificate(normal):
+    """A million times below its neighbours, and off by a thousandth of itself."""
+    quiet = dict(normal.original)
+    quiet["group.gamma"] = quiet["group.gamma"] * np.where(np.arange(12) == 4, 1e-6, 1.0)
+    original = nets.model(quiet, norms=True)
+    candidate = bnfold.fold(original).model
+    tensors = {t.name: t for t in candidate.graph.initializer}
+    maker = next(n for n in candidate.graph.node if n.output[0] == "group.y")
+    target = tensors[maker.input[1]]
+    changed = numpy_helper.to_array(target).copy()
+    changed[4] *= 1.001
+    target.CopyFrom(numpy_helper.from_array(changed, target.name))
+    assert verify(original, candidate).gate("certificate").ok is False
+
+
 def test_a_shift_lost_at_the_border_only_is_accused(normal):
     """A BatchNorm pushed through a padded Conv: right inside, wrong where zeros were padded."""
     rng = np.random.default_rng(0)
@@ -238,7 +253,7 @@ class TestInputs:
     @pytest.mark.parametrize(
         ("feeds", "match"),
         [
-            ({"z": X}, "named z, the model takes x"),
+            ({"z": X}, "named 'z', the model takes 'x'"),
             ({"x": X[:, :2]}, "2x2x16x16, the model takes nx3x16x16"),
             ({"x": X.astype(complex)}, "complex"),
             ({"x": X * np.nan}, "NaN"),
@@ -284,7 +299,7 @@ def renamed(model, old, new):
 
 def test_signatures_that_differ(normal):
     original = unfolded(normal)
-    with pytest.raises(errors.CheckFailed, match="outputs differ: the original has logits"):
+    with pytest.raises(errors.CheckFailed, match="outputs differ: the original has 'logits'"):
         verify(original, renamed(original, "logits", "scores"))
     half = onnx.ModelProto()
     half.CopyFrom(original)
@@ -295,7 +310,7 @@ def test_signatures_that_differ(normal):
 
 def test_nan_in_the_originals_own_output():
     model = make_model([node("Log", ["x"], "y")], [value("x", ["n", 4])], [value("y", ["n", 4])])
-    with pytest.raises(errors.CheckFailed, match="own output y holds NaN"):
+    with pytest.raises(errors.CheckFailed, match="own output 'y' holds NaN"):
         verify(model, model)
 
 

@@ -34,7 +34,7 @@ class Case:
                 worst, where = share, one["name"]
         sentence = f"golden case {self.name}: {worst:.2g} of the tolerance"
         if not worst <= 1.0:
-            sentence += f" at output {where}"
+            sentence += f" at output '{where}'"
         return Finding(question, ok=worst <= 1.0, sentence=sentence, where=where)
 
 
