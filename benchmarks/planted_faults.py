@@ -119,7 +119,7 @@ def moved(pair: Pair, candidate: onnx.ModelProto) -> float:
         gate = Float64Gate(pairs, {p.name: UNIT.get(p.elem_type, UNIT[1]) for p in a.outputs})
         truth = Truth(a, b, pair.folded, pairs, seed=1)
         for k, case in enumerate(generated(a.inputs, (2,), pair.shapes, 1)):
-            gate.add(truth.sample(case, k))
+            gate.add(truth.sample(case, range(k, k + 1)))
     return float(gate.gate().value or 0.0)
 
 

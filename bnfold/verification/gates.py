@@ -9,9 +9,10 @@ import numpy as np
 
 from bnfold.show import show
 from bnfold.verification.cases import Array
+from bnfold.verification.channels import Channel, Channels
 from bnfold.verification.measures import UNIT, Pool, numeric, rms
 from bnfold.verification.truth import Sample, Watched
-from bnfold.verification.verdict import JITTER_LIMIT, Gate
+from bnfold.verification.verdict import CHANNEL_LIMIT, JITTER_LIMIT, Gate
 
 RUNTIME_LIMIT = 4.0
 FLOOR_ULPS = 4.0  # below this many u of the output, the original's own error counts as this
@@ -28,6 +29,7 @@ class _Track:
 
     departure: Pool = field(default_factory=Pool)
     jitter: Pool = field(default_factory=Pool)
+    channels: Channels = field(default_factory=Channels)
     levels: set[int] = field(default_factory=set)
     differing: float = 0.0
     flipped: float = 0.0
@@ -66,27 +68,28 @@ class Float64Gate:
         """One input's values."""
         for k, track in enumerate(self._tracks):
             a, b = sample.original[k], sample.candidate[k]
-            still = sample.reference[k] if sample.jittered else a
-            moved = sample.jittered[k] if sample.jittered else None
+            draws = [moved[k] for moved in sample.jittered]
+            still = sample.reference[k] if draws else a
             if a.shape != b.shape:
-                if moved is None or moved.shape == still.shape == a.shape:
+                if all(moved.shape == still.shape == a.shape for moved in draws):
                     track.problem = f"has shape {b.shape} where the original has {a.shape}"
                 continue
+            alike = [moved for moved in draws if moved.shape == still.shape]
             if a.dtype.kind != "f":
                 self._whole(track, a, b)
-                self._flips(track, still, moved)
-                continue
-            self._real(track, a, b)
-            self._moves(track, a, still, moved)
+                self._flips(track, still, alike)
+            else:
+                self._real(track, a, b)
+                self._moves(track, (a, b), still, alike)
 
     def _whole(self, track: _Track, a: Array, b: Array) -> None:
         """Integers, booleans, strings: the share that differs."""
         if a.size:
             track.differing = max(track.differing, float(np.mean(a != b)))
 
-    def _flips(self, track: _Track, still: Array, moved: Array | None) -> None:
+    def _flips(self, track: _Track, still: Array, draws: Sequence[Array]) -> None:
         """And the share that jitter turns."""
-        if moved is not None and moved.shape == still.shape and still.size:
+        for moved in draws if still.size else ():
             track.flipped = max(track.flipped, float(np.mean(still != moved)))
 
     def _real(self, track: _Track, a: Array, b: Array) -> None:
@@ -96,10 +99,17 @@ class Float64Gate:
         track.departure.add(rms(b - a), rms(a))
         track.see(a)
 
-    def _moves(self, track: _Track, a: Array, still: Array, moved: Array | None) -> None:
-        """What jitter does, in the original's size."""
-        if moved is not None and moved.shape == still.shape and np.isfinite(moved).all():
-            track.jitter.add(rms(moved - still), rms(a))
+    def _moves(
+        self, track: _Track, pair: tuple[Array, Array], still: Array, draws: Sequence[Array]
+    ) -> None:
+        """What jitter does, in the original's size, to the whole and to each channel."""
+        a = pair[0]
+        for moved in draws:
+            if np.isfinite(moved).all():
+                track.jitter.add(rms(moved - still), rms(a))
+                track.channels.shake(a, moved - still)
+        if draws and all(np.isfinite(values).all() for values in pair):
+            track.channels.depart(*pair)
 
     def ratios(self) -> list[float]:
         """Departure over jitter, per watched tensor."""
@@ -134,26 +144,24 @@ class Float64Gate:
             if track.is_blind(unit)
         ]
 
-    def gate(self) -> Gate:
-        """The worst watched tensor decides.
-
-        One before an output counts under one name in both, or where the output itself is blind.
-        """
-        ratios = self.ratios()
+    def _counted(self) -> list[int]:
+        """Outputs; a tensor before one under one name in both, or where that output is blind."""
         dark = {pair.original for pair in self.blind()}
-        counted = [
+        return [
             k
             for k, p in enumerate(self._pairs)
             if p.behind is None or p.original == p.candidate or p.behind in dark
         ]
+
+    def gate(self) -> Gate:
+        """The worst watched tensor decides."""
+        ratios = self.ratios()
+        counted = self._counted()
         if not counted:
             return Gate("float64", None, None, JITTER_LIMIT, "jitter", "there is no output")
         worst = max(counted, key=lambda k: ratios[k])
-        value, pair, track = ratios[worst], self._pairs[worst], self._tracks[worst]
+        value, track, what = ratios[worst], self._tracks[worst], _named(self._pairs[worst])
         ok = value <= JITTER_LIMIT
-        what = f"output '{show(pair.original)}'"
-        if pair.behind is not None:
-            what = f"'{show(pair.original)}', before the output '{show(pair.behind)}',"
         if track.problem:
             sentence = f"{what} {track.problem}"
         elif not track.departure.rows:
@@ -164,6 +172,30 @@ class Float64Gate:
                 f" (limit {JITTER_LIMIT:g})"
             )
         return Gate("float64", ok, value, JITTER_LIMIT, "jitter", sentence)
+
+    def channel_gate(self) -> Gate:
+        """The worst channel of a watched tensor decides."""
+        worst: tuple[Channel, str] | None = None
+        for k in self._counted():
+            found = self._tracks[k].channels.worst(self._units[k])
+            if found is not None and (worst is None or not found.ratio <= worst[0].ratio):
+                worst = found, _named(self._pairs[k])
+        if worst is None:
+            none = "no output has channels that could be told apart"
+            return Gate("float64-channel", None, None, CHANNEL_LIMIT, "jitter", none)
+        channel, what = worst
+        sentence = (
+            f"in float64 {channel} of {what} departs by {channel.ratio:.3g} times what rounding the"
+            f" weights does there (limit {CHANNEL_LIMIT:g})"
+        )
+        ok = channel.ratio <= CHANNEL_LIMIT
+        return Gate("float64-channel", ok, channel.ratio, CHANNEL_LIMIT, "jitter", sentence)
+
+
+def _named(pair: Watched) -> str:
+    if pair.behind is None:
+        return f"output '{show(pair.original)}'"
+    return f"'{show(pair.original)}', before the output '{show(pair.behind)}',"
 
 
 class RuntimeGate:

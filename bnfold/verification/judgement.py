@@ -54,11 +54,13 @@ def gates_of(evidence: Evidence, runs: Sequence[str], provider: str) -> list[Gat
         return [evidence.certificate, evidence.tolerance.gate()]
     evidence.runtime.least = evidence.float64.effects()
     ran = evidence.runtime.gates(runs, provider)
+    channel = evidence.float64.channel_gate()
     cast = []
     if evidence.narrowing.unit:  # a run in half errs by far more than most faults do
         ran = [_shown(gate) for gate in ran]
+        channel = _shown(channel)  # a quiet channel may lie among the type's subnormal numbers
         cast = [evidence.narrowing.gate(evidence.float64.departure())]
-    found = [evidence.certificate, evidence.float64.gate(), *cast, *ran]
+    found = [evidence.certificate, evidence.float64.gate(), channel, *cast, *ran]
     if evidence.tolerance.asked:
         return [*map(_shown, found), evidence.tolerance.gate()]
     return found

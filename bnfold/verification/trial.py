@@ -19,7 +19,7 @@ from bnfold.verification.runtime import PROVIDERS, Level, Runtime
 from bnfold.verification.subject import Subject
 from bnfold.verification.tolerance import Tolerance
 from bnfold.verification.truth import Truth
-from bnfold.verification.verdict import Verdict
+from bnfold.verification.verdict import LEAST_DRAWS, Verdict
 
 Progress = Callable[[int, int, str], None]
 _RUNS: tuple[tuple[str, Level], ...] = (
@@ -65,11 +65,9 @@ class Trial:
         evidence = opened(self.pair, reference.gate, reference.folds, self.tolerance)
         unit = evidence.narrowing.unit
         truth = Truth(a, b, reference.model, evidence.pairs, self.seed, unit)
-        smallest = min(case.elements for case in self.cases)
-        for k, case in enumerate(self.cases):
+        for k, (case, draws) in enumerate(zip(self.cases, draws_of(self.cases), strict=True)):
             self.told(k, len(self.cases), case.name)
-            draw = k if case.elements <= smallest or case.given else None
-            self._pass(case, evidence, truth, keys, draw)
+            self._pass(case, evidence, truth, keys, draws)
         self.told(len(self.cases), len(self.cases), "done")
         if evidence.reference == "tolerance" and not evidence.tolerance.gate().ok:
             self._answers_alike(keys["original none"])
@@ -84,7 +82,7 @@ class Trial:
         )
 
     def _pass(
-        self, case: Case, evidence: Evidence, truth: Truth, keys: dict[str, str], draw: int | None
+        self, case: Case, evidence: Evidence, truth: Truth, keys: dict[str, str], draws: range
     ) -> None:
         runs = {run: self._run(run, key, case) for run, key in keys.items()}
         bad = finite(runs["original none"])
@@ -97,7 +95,7 @@ class Trial:
         if evidence.reference == "tolerance":
             return
         try:
-            evidence.add_truth(truth.sample(case, draw), runs)
+            evidence.add_truth(truth.sample(case, draws), runs)
         except Unsupported as cause:
             evidence.without_truth(f"nothing computes {show(cause)} in float64")
         except EvaluationError as cause:  # ONNX Runtime takes it: the fault is not the input's
@@ -143,6 +141,21 @@ class Trial:
                 where = ", ".join(f"{count} on {name}" for name, count in sorted(nodes.items()))
                 tf32 = "on" if run.endswith("tf32") else "off"
                 yield f"{run}: nodes {where}, TF32 {tf32}"
+
+
+def draws_of(cases: Sequence[Case]) -> list[range]:
+    """Which draws of jitter each case gets: all of the smallest size, and all that were brought.
+
+    One draw a case, more where the cases are few: LEAST_DRAWS in all.
+    """
+    smallest = min(case.elements for case in cases)
+    shaken = [case.given or case.elements <= smallest for case in cases]
+    each = max(1, -(-LEAST_DRAWS // sum(shaken)))
+    found, begin = [], 0
+    for asked in shaken:
+        found.append(range(begin, begin + each * asked))
+        begin += each * asked
+    return found
 
 
 def _unreached(branches: list[str]) -> list[str]:

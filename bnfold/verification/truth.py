@@ -91,6 +91,9 @@ def _before(maker: Mapping[str, onnx.NodeProto], name: str) -> list[tuple[str, s
     return walk
 
 
+_NORMAL_HALF, _HALF_STEP = 2.0**-14, 2.0**-25  # the least normal float16, and half its step
+
+
 def jitter(seed: int, least: float = 0.0) -> Callable[[str, Array, int], Array]:
     """Each learned constant times 1 +- u, u being its own type's roundoff, or `least`.
 
@@ -101,7 +104,11 @@ def jitter(seed: int, least: float = 0.0) -> Callable[[str, Array, int], Array]:
     def perturb(name: str, value: Array, kind: int) -> Array:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), value.size])
         signs = _signs(value, rng.integers(0, 2**64, dtype=np.uint64))
-        return np.asarray(value * (1.0 + max(UNIT.get(kind, 0.0), least) * signs))
+        moved = value * (1.0 + max(UNIT.get(kind, 0.0), least) * signs)
+        if kind == onnx.TensorProto.FLOAT16:  # among the subnormal numbers the steps shrink no more
+            quiet = (np.abs(value) < _NORMAL_HALF) & (value != 0.0)
+            moved = np.where(quiet, value + _HALF_STEP * signs, moved)
+        return np.asarray(moved)
 
     return perturb
 
@@ -121,7 +128,7 @@ class Sample:
     original: tuple[Array, ...]
     candidate: tuple[Array, ...]
     reference: tuple[Array, ...] = ()  # the model whose weights are jittered, before
-    jittered: tuple[Array, ...] = ()  # and after
+    jittered: tuple[tuple[Array, ...], ...] = ()  # and after, draw by draw
 
 
 class Truth:
@@ -146,8 +153,8 @@ class Truth:
         self._seed = seed
         self._least = least
 
-    def sample(self, case: Case, draw: int | None) -> Sample:
-        """The case in float64; with a `draw`, the jitter's effect too.
+    def sample(self, case: Case, draws: Sequence[int]) -> Sample:
+        """The case in float64, and the effect of each draw of jitter.
 
         Raises:
             Unsupported: a foreign operator.
@@ -163,7 +170,7 @@ class Truth:
                 f"the original's own output '{show(bad)}' holds NaN or Inf on '{show(case.name)}'",
                 hint="give inputs that it was made for: --inputs",
             )
-        still = () if draw is None else tuple(_jittered_names(self))
+        still = tuple(_jittered_names(self)) if draws else ()
         kept = [p.candidate for p in self.pairs]
         shared = still if self._still is self._b else ()
         candidate = _evaluate(self._b, case, [*kept, *shared])
@@ -172,7 +179,7 @@ class Truth:
             tuple(original[name] for name in names),
             tuple(candidate[name] for name in kept),
             tuple(base[name] for name in still),
-            () if draw is None else self._jittered(case, still, draw),
+            tuple(self._jittered(case, still, draw) for draw in draws),
         )
 
     def _jittered(self, case: Case, names: Sequence[str], draw: int) -> tuple[Array, ...]:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from bnfold.folding.report import Fold
 
 JITTER_LIMIT = 8.0
+CHANNEL_LIMIT = 64.0
+LEAST_DRAWS = 5  # of jitter: fewer may all but cancel in one of a thousand channels
 Reference = Literal["float64", "tolerance"]
 
 
