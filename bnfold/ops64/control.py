@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,11 +37,48 @@ class Turns:
             raise ValueError(f"no end after {self.made} turns and {SECONDS:.0f} s")
 
 
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A branch of an If, taken where the tensor `condition` is `value`."""
+
+    label: str
+    name: str
+    condition: str
+    value: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.label}"
+
+
+@dataclass(slots=True)
+class Roads:
+    """Which bodies were run; which conditions are turned, whatever they come to, and were met."""
+
+    taken: set[int] = field(default_factory=set)  # bodies, by identity
+    turned: Mapping[str, bool] = field(default_factory=dict)
+    met: set[str] = field(default_factory=set)
+
+    def branch(self, step: Step, condition: Value) -> Program:
+        """The body of an If that is to run."""
+        name, value = step.inputs[0], bool(condition.array.reshape(-1)[0])
+        if condition.fixed:  # the other one is dead: nobody can miss it
+            self.taken.update(map(id, step.bodies.values()))
+        if name in self.turned:
+            self.met.add(name)
+            value = self.turned[name]
+        body = step.bodies[_NAMES[value]]
+        self.taken.add(id(body))
+        return body
+
+
+_NAMES = {True: "then_branch", False: "else_branch"}
+
+
 class Runner(Protocol):
     """Whoever can run a subgraph."""
 
     turns: Turns
-    taken: set[tuple[str, str]]  # (If, branch)
+    roads: Roads
 
     def body(self, program: Program, given: list[Value], outer: Any) -> list[Value]:
         """The subgraph's outputs."""
@@ -62,9 +99,7 @@ def run(
     if step.op_type == "If":
         condition = inputs[0]
         assert condition is not None
-        branch = "then_branch" if bool(condition.array.reshape(-1)[0]) else "else_branch"
-        runner.taken.add((step.label, branch))
-        return runner.body(step.bodies[branch], [], outer)
+        return runner.body(runner.roads.branch(step, condition), [], outer)
     if step.op_type == "Loop":
         return _loop(runner, step.bodies["body"], inputs, outer)
     if step.op_type == "Scan" and outer[1] >= 9:
@@ -72,12 +107,12 @@ def run(
     raise Unsupported(step.op_type)
 
 
-def untaken(program: Program, taken: set[tuple[str, str]]) -> Iterator[str]:
+def untaken(program: Program, taken: Collection[int]) -> Iterator[Branch]:
     """The branches of the program's Ifs that no run has taken; none inside of those."""
     for step in program.steps:
         for name, body in step.bodies.items():
-            if step.op_type == "If" and (step.label, name) not in taken:
-                yield f"{name} of {step.label}"
+            if step.op_type == "If" and id(body) not in taken:
+                yield Branch(step.label, name, step.inputs[0], name == _NAMES[True])
             else:
                 yield from untaken(body, taken)
 

@@ -100,7 +100,7 @@ class Evaluator:
         self._small: dict[int, Value] = {}
         self._steps: dict[tuple[int, tuple[str, ...]], tuple[Step, ...]] = {}
         self.turns = control.Turns()
-        self.taken: set[tuple[str, str]] = set()
+        self.roads = control.Roads()
 
     def run(
         self,
@@ -129,9 +129,14 @@ class Evaluator:
         values = self._walk(main, steps, names, [env], self._opset, {}, on_value)
         return {name: value.array for name, value in zip(names, values, strict=True)}
 
-    def untaken(self) -> list[str]:
-        """Branches of Ifs of the main graph that no run has taken so far."""
-        return list(control.untaken(self._main, self.taken))
+    def untaken(self) -> list[control.Branch]:
+        """Branches of Ifs, of the main graph and of functions called, that no run has taken."""
+        called = (p for p, _, _ in self._functions.values() if id(p) in self.roads.taken)
+        return [
+            branch
+            for program in (self._main, *called)
+            for branch in control.untaken(program, self.roads.taken)
+        ]
 
     def body(self, program: Program, given: list[Value], outer: Any) -> list[Value]:
         """A subgraph run on `given`, seeing the names of the scopes around it."""
@@ -193,6 +198,7 @@ class Evaluator:
         from bnfold.ops64.compute import attribute_value
 
         program, opset, proto = function
+        self.roads.taken.add(id(program))
         bound = {a.name: attribute_value(a) for a in proto.attribute_proto} | dict(attributes)
         env = {n: v for n, v in zip(program.inputs, inputs, strict=False) if v is not None}
         steps = self._steps_for(program, program.outputs)

@@ -31,6 +31,8 @@ class Evidence:
     float64: Float64Gate
     runtime: RuntimeGate
     comparisons: Mapping[str, Comparison]
+    branches: Gate | None = None
+    unproven: tuple[str, ...] = ()  # branches that no input takes and nothing was proven of
     reference: Reference = "float64"
     notes: list[str] = field(default_factory=list)
 

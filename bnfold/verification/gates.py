@@ -60,6 +60,7 @@ class Float64Gate:
     """Gate 2: rms(candidate - original) over rms(jittered - still fold), per watched tensor."""
 
     def __init__(self, pairs: Sequence[Watched], units: Mapping[str, float]) -> None:
+        self.units = units
         self._pairs = tuple(pairs)
         self._units = [units.get(pair.behind or pair.original, UNIT[1]) for pair in pairs]
         self._tracks = [_Track() for _ in pairs]

@@ -33,7 +33,7 @@ def judged(evidence: Evidence, runs: Sequence[str], provider: str) -> Verdict:
     bins = sum((one.bins() for one in comparisons), Counter[float]())
     return Verdict(
         ok=not failed and proven,
-        sentence=_sentence(failed, deciding, proven=proven),
+        sentence=_sentence(failed, deciding, proven=proven) + ("" if failed else _left(evidence)),
         reference=evidence.reference,
         gates=tuple(gates),
         outputs=tuple(comparison.report() for comparison in comparisons),
@@ -60,7 +60,8 @@ def gates_of(evidence: Evidence, runs: Sequence[str], provider: str) -> list[Gat
         ran = [_shown(gate) for gate in ran]
         channel = _shown(channel)  # a quiet channel may lie among the type's subnormal numbers
         cast = [evidence.narrowing.gate(evidence.float64.departure())]
-    found = [evidence.certificate, evidence.float64.gate(), channel, *cast, *ran]
+    roads = [evidence.branches] if evidence.branches else []
+    found = [evidence.certificate, evidence.float64.gate(), channel, *roads, *cast, *ran]
     if evidence.tolerance.asked:
         return [*map(_shown, found), evidence.tolerance.gate()]
     return found
@@ -111,6 +112,15 @@ def _remarks(evidence: Evidence, gates: Sequence[Gate]) -> list[str]:
     if mend := both_installed():
         said.append(f"onnxruntime and onnxruntime-gpu lie over each other: {mend}")
     return said
+
+
+def _left(evidence: Evidence) -> str:
+    """What a reader of the sentence alone must know, too."""
+    if not evidence.unproven:
+        return ""
+    named = ", ".join(map(show, evidence.unproven[:3]))
+    more = f" and {len(evidence.unproven) - 3} more" if len(evidence.unproven) > 3 else ""
+    return f"; nothing is proven of what no input takes: {named}{more}"
 
 
 def _sentence(failed: list[Gate], deciding: list[Gate], *, proven: bool) -> str:

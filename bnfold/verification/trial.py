@@ -10,6 +10,7 @@ import numpy as np
 from bnfold.errors import CheckFailed, DataError
 from bnfold.ops64 import EvaluationError, Unsupported
 from bnfold.show import show
+from bnfold.verification.branches import Untaken
 from bnfold.verification.cases import Array, Case, Misfit
 from bnfold.verification.evidence import Evidence, opened
 from bnfold.verification.judgement import judged
@@ -71,7 +72,7 @@ class Trial:
         self.told(len(self.cases), len(self.cases), "done")
         if evidence.reference == "tolerance" and not evidence.tolerance.gate().ok:
             self._answers_alike(keys["original none"])
-        evidence.notes += _unreached(truth.untaken())
+        self._branches(evidence, truth)
         evidence.notes += self._places(keys)
         return replace(
             judged(evidence, tuple(keys), self.runtime.provider),
@@ -100,6 +101,15 @@ class Trial:
             evidence.without_truth(f"nothing computes {show(cause)} in float64")
         except EvaluationError as cause:  # ONNX Runtime takes it: the fault is not the input's
             evidence.without_truth(show(cause, 300))
+
+    def _branches(self, evidence: Evidence, truth: Truth) -> None:
+        """What no input took, unless a certificate holds it all."""
+        if evidence.reference == "float64" and not evidence.certificate.ok:
+            units = evidence.float64.units
+            models = self.pair[0].model, self.pair[1].model
+            left = Untaken(models, truth, self.cases, units)
+            evidence.branches = left.gate()
+            evidence.unproven = tuple(left.unproven)
 
     def _run(self, run: str, key: str, case: Case) -> dict[str, Array]:
         try:
@@ -156,12 +166,3 @@ def draws_of(cases: Sequence[Case]) -> list[range]:
         found.append(range(begin, begin + each * asked))
         begin += each * asked
     return found
-
-
-def _unreached(branches: list[str]) -> list[str]:
-    """A note on branches that these inputs say nothing of."""
-    if not branches:
-        return []
-    named = ", ".join(map(show, branches[:3]))
-    more = f" and {len(branches) - 3} more" if len(branches) > 3 else ""
-    return [f"never taken on these inputs, so nothing is proven of it: {named}{more}"]

@@ -11,6 +11,7 @@ import onnx
 
 from bnfold.errors import CheckFailed
 from bnfold.ops64 import Evaluator
+from bnfold.ops64.control import Branch
 from bnfold.show import show
 from bnfold.verification.cases import Array, Case
 from bnfold.verification.measures import UNIT, finite
@@ -131,6 +132,10 @@ class Sample:
     jittered: tuple[tuple[Array, ...], ...] = ()  # and after, draw by draw
 
 
+class NotMet(LookupError):
+    """A condition that was to be turned decides nothing in one of the models."""
+
+
 class Truth:
     """Evaluators of the original, the candidate and the jittered reference, kept over inputs."""
 
@@ -153,41 +158,53 @@ class Truth:
         self._seed = seed
         self._least = least
 
-    def sample(self, case: Case, draws: Sequence[int]) -> Sample:
+    def sample(
+        self, case: Case, draws: Sequence[int], turned: Mapping[str, bool] | None = None
+    ) -> Sample:
         """The case in float64, and the effect of each draw of jitter.
+
+        An If whose condition is in `turned` goes that way, in all models.
 
         Raises:
             Unsupported: a foreign operator.
             EvaluationError: a graph does not run on these inputs in float64.
             CheckFailed: the original's own outputs hold NaN or Inf.
+            NotMet: a model lacks an If of `turned`.
         """
+        roads = turned or {}
         names = [pair.original for pair in self.pairs]
-        original = _evaluate(self._a, case, names)
-        outputs = {p.original: original[p.original] for p in self.pairs if p.behind is None}
-        bad = finite(outputs)
+        original = self.original(case, roads)
+        still = tuple(_jittered_names(self)) if draws else ()
+        kept = [p.candidate for p in self.pairs]
+        shared = still if self._still is self._b else ()
+        candidate = _evaluate(self._b, case, [*kept, *shared], roads)
+        base = candidate if shared else _evaluate(self._still, case, still, roads)
+        return Sample(
+            tuple(original[name] for name in names),
+            tuple(candidate[name] for name in kept),
+            tuple(base[name] for name in still),
+            tuple(self._jittered(case, still, draw, roads) for draw in draws),
+        )
+
+    def original(self, case: Case, turned: Mapping[str, bool]) -> dict[str, Array]:
+        """The original's watched tensors; the rest as `sample`."""
+        values = _evaluate(self._a, case, [pair.original for pair in self.pairs], turned)
+        bad = finite({p.original: values[p.original] for p in self.pairs if p.behind is None})
         if bad is not None:
             raise CheckFailed(
                 f"the original's own output '{show(bad)}' holds NaN or Inf on '{show(case.name)}'",
                 hint="give inputs that it was made for: --inputs",
             )
-        still = tuple(_jittered_names(self)) if draws else ()
-        kept = [p.candidate for p in self.pairs]
-        shared = still if self._still is self._b else ()
-        candidate = _evaluate(self._b, case, [*kept, *shared])
-        base = candidate if shared else _evaluate(self._still, case, still)
-        return Sample(
-            tuple(original[name] for name in names),
-            tuple(candidate[name] for name in kept),
-            tuple(base[name] for name in still),
-            tuple(self._jittered(case, still, draw) for draw in draws),
-        )
+        return values
 
-    def _jittered(self, case: Case, names: Sequence[str], draw: int) -> tuple[Array, ...]:
+    def _jittered(
+        self, case: Case, names: Sequence[str], draw: int, turned: Mapping[str, bool]
+    ) -> tuple[Array, ...]:
         moved = Evaluator(self._reference, perturb=jitter(self._seed + draw, self._least))
-        values = _evaluate(moved, case, names)
+        values = _evaluate(moved, case, names, turned)
         return tuple(values[name] for name in names)
 
-    def untaken(self) -> list[str]:
+    def untaken(self) -> list[Branch]:
         """Branches of the original's Ifs that no input has taken."""
         return self._a.untaken()
 
@@ -205,7 +222,14 @@ def _jittered_names(truth: Truth) -> list[str]:
     return [p.original if p.original in made else (p.behind or p.original) for p in truth.pairs]
 
 
-def _evaluate(evaluator: Evaluator, case: Case, names: Sequence[str]) -> dict[str, Array]:
+def _evaluate(
+    evaluator: Evaluator, case: Case, names: Sequence[str], turned: Mapping[str, bool]
+) -> dict[str, Array]:
     if not names:
         return {}
-    return evaluator.run(case.feeds, keep=dict.fromkeys(names))
+    evaluator.roads.turned = turned
+    evaluator.roads.met.clear()
+    values = evaluator.run(case.feeds, keep=dict.fromkeys(names))
+    if not turned.keys() <= evaluator.roads.met:
+        raise NotMet
+    return values

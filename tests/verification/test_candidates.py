@@ -106,13 +106,6 @@ def test_a_right_and_a_wrong_fold_behind(name: str) -> None:
     assert not wrong.ok, wrong.sentence
 
 
-def test_a_branch_never_taken_is_told() -> None:
-    verdict = verify(branches(-1e9).model(None), branches(-1e9, 0.2).model(RIGHT))
-    assert any("else_branch of If 'fork'" in note for note in verdict.notes)
-    seen = verify(branches(-0.2).model(None), branches(-0.2).model(RIGHT))
-    assert not any("never taken" in note for note in seen.notes)
-
-
 def test_a_batch_baked_in_is_accused_and_not_the_input() -> None:
     shape = (["n", 384], FLOAT)
     kept, baked = (
