@@ -15,7 +15,7 @@ from bnfold.verification import steps
 from bnfold.verification.judge import Asked, Question, fitting, subjects
 from bnfold.verification.refold import reference_of
 from bnfold.verification.subject import Model, Subject
-from bnfold.verification.verdict import JITTER_LIMIT, Layer
+from bnfold.verification.verdict import CHANNEL_LIMIT, JITTER_LIMIT, Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +87,18 @@ def _breaking_fold(original: Model, asked: Asked) -> Culprit:
 
 def _first(a: Subject, b: Subject, found: tuple[Layer, ...]) -> Culprit:
     ordered = sorted(found, key=lambda layer: layer.position)
-    layer = next((layer for layer in ordered if not layer.ratio <= JITTER_LIMIT), None)
+    layer = next((layer for layer in ordered if not layer.excess <= 1.0), None)
     if layer is None:
         worst = max(entry.ratio for entry in found)
         sentence = f"no tensor departs: at most {worst:.3g} times what rounding does"
         return Culprit(sentence, ratio=worst, layers=found)
     maker = next(n for n in b.model.graph.node if layer.name in n.output)
     node = f"{maker.op_type} {maker.name}".strip()
+    far = f"{layer.ratio:.3g} times what rounding the weights does (limit {JITTER_LIMIT:g})"
+    if layer.ratio <= JITTER_LIMIT:
+        far = f"in one channel {layer.channel:.3g} times that (limit {CHANNEL_LIMIT:g}), {far}"
     sentence = (
-        f"'{show(layer.name)}', made by {show(node)}, is the first tensor that departs:"
-        f" {layer.ratio:.3g} times what rounding the weights does (limit {JITTER_LIMIT:g})"
+        f"'{show(layer.name)}', made by {show(node)}, is the first tensor that departs: {far}"
     )
     folds = reference_of(a, b).folds
     fold = next((one for one in folds if maker.name and maker.name in one.absorbed_by), None)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import onnx
 
 from bnfold.errors import DataError
 from bnfold.ops64 import EvaluationError, Evaluator, Unsupported
 from bnfold.show import show
 from bnfold.verification.cases import Array, Case, Misfit
+from bnfold.verification.channels import Channels
 from bnfold.verification.measures import UNIT, Pool, rms
 from bnfold.verification.refold import reference_of
 from bnfold.verification.subject import Subject
 from bnfold.verification.truth import jitter
-from bnfold.verification.verdict import Layer
+from bnfold.verification.verdict import JITTER_LIMIT, Layer
 
 HELD_BYTES = 1 << 30  # what may wait for its twin, at most
 MOST_CASES = 5
@@ -32,9 +35,13 @@ def surviving(a: onnx.ModelProto, b: onnx.ModelProto) -> list[str]:
 
 
 def telling(cases: Sequence[Case]) -> tuple[Case, ...]:
-    """The cases of the smallest size, a few: one alone may hide a fault behind a dead unit."""
+    """The cases of the smallest size, a few: one alone may hide a fault behind a dead unit.
+
+    Fewer are taken again: each time the jitter is another.
+    """
     least = min(case.elements for case in cases)
-    return tuple(case for case in cases if case.elements == least)[:MOST_CASES]
+    small = [case for case in cases if case.elements == least]
+    return tuple(itertools.islice(itertools.cycle(small), MOST_CASES))
 
 
 def layers(a: Subject, b: Subject, cases: Sequence[Case], seed: int = 0) -> tuple[Layer, ...]:
@@ -48,9 +55,9 @@ def layers(a: Subject, b: Subject, cases: Sequence[Case], seed: int = 0) -> tupl
         Misfit: the same of a case that was generated.
     """
     tracks: dict[str, _Track] = {}
-    evaluators = _evaluators(a, b, seed)
-    for case in cases:
-        if not _compared(evaluators, case, b.label, tracks):
+    evaluators = _evaluators(a, b)
+    for k, case in enumerate(cases):
+        if not _compared(evaluators, case, (b.label, seed + k), tracks):
             return ()
     found = [track.layer(name, k) for k, (name, track) in enumerate(tracks.items())]
     return tuple(sorted(_with_growth(found), key=lambda layer: -layer.growth))
@@ -62,6 +69,7 @@ class _Track:
 
     error: Pool = field(default_factory=Pool)
     effect: Pool = field(default_factory=Pool)
+    channels: Channels = field(default_factory=Channels)
     unit: float = UNIT[1]
     misfit: bool = False
 
@@ -71,33 +79,41 @@ class _Track:
         loudest = self.error.loudest
         error = self.error.value(loudest) / self.unit
         jitter = self.effect.value(loudest, _LEAST_JITTER * self.unit) / self.unit
-        return Layer(name, position, error, jitter, error / jitter, 0.0)
+        worst = self.channels.worst(self.unit)
+        channel = worst.ratio if worst else 0.0
+        return Layer(name, position, error, jitter, error / jitter, 0.0, channel)
 
 
 @dataclass(frozen=True, slots=True)
 class _Evaluators:
     wanted: frozenset[str]
+    reference: onnx.ModelProto
     original: Evaluator
-    moved: Evaluator
     candidate: Evaluator
 
 
-def _evaluators(a: Subject, b: Subject, seed: int) -> _Evaluators:
-    reference = reference_of(a, b).model
+def _evaluators(a: Subject, b: Subject) -> _Evaluators:
     return _Evaluators(
         frozenset(surviving(a.model, b.model)),
+        reference_of(a, b).model,
         Evaluator(a.model),
-        Evaluator(reference, perturb=jitter(seed)),
         Evaluator(b.model),
     )
 
 
-def _compared(these: _Evaluators, case: Case, label: str, tracks: dict[str, _Track]) -> bool:
-    """One case through all three graphs side by side; False where nothing computes it."""
+def _compared(
+    these: _Evaluators, case: Case, of: tuple[str, int], tracks: dict[str, _Track]
+) -> bool:
+    """One case through all three graphs side by side; False where nothing computes it.
+
+    `of` is the candidate's label and the seed of the jitter.
+    """
+    label, seed = of
+    shaking = Evaluator(these.reference, perturb=jitter(seed))
     try:
         with (
             _Stream(these.original, case, these.wanted) as original,
-            _Stream(these.moved, case, these.wanted) as moved,
+            _Stream(shaking, case, these.wanted) as moved,
         ):
             known = _LEAST_JITTER * UNIT[1]
 
@@ -128,6 +144,9 @@ def _add(track: _Track, values: tuple[Array, Array, Array | None], known: float)
     # a tensor that the reference lacks is taken to be shaken as the one before it
     comparable = shaken is not None and shaken.shape == a.shape
     effect = rms(shaken - a) if shaken is not None and comparable else known * size
+    if shaken is not None and comparable and all(np.isfinite(v).all() for v in (a, b, shaken)):
+        track.channels.depart(a, b)
+        track.channels.shake(a, shaken - a)
     track.error.add(rms(b - a), size)
     track.effect.add(effect, size)
     return effect / size if size else known
@@ -136,8 +155,9 @@ def _add(track: _Track, values: tuple[Array, Array, Array | None], known: float)
 def _with_growth(found: list[Layer]) -> Iterator[Layer]:
     before = 1.0
     for layer in found:
-        yield replace(layer, growth=layer.ratio / before)
-        before = max(before, layer.ratio)
+        far = layer.excess * JITTER_LIMIT
+        yield replace(layer, growth=far / before)
+        before = max(before, far)
 
 
 class _Stream:
@@ -201,9 +221,3 @@ class _Stream:
 
 class _Enough(Exception):
     """Nobody asks for more."""
-
-
-def first_departure(found: tuple[Layer, ...], limit: float) -> Layer | None:
-    """The first tensor, in the graph's order, whose ratio exceeds the limit."""
-    ordered = sorted(found, key=lambda layer: layer.position)
-    return next((layer for layer in ordered if not layer.ratio <= limit), None)

@@ -159,11 +159,11 @@ def _layer_picture(layers: Sequence[Layer]) -> str:
     )
     step = (WIDTH - LEFT - 20) / max(1, len(ordered) - 1)
     for place, layer in enumerate(ordered):
-        color = INK if layer.ratio <= JITTER_LIMIT else BAD
+        color = INK if layer.excess <= 1.0 else BAD
         x, y = LEFT + 10 + place * step, y_of(_decade(layer.ratio))
         title = f"<title>{_safe(layer.name)}: {layer.ratio:.3g}</title>"
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}">{title}</circle>')
-        if color == BAD and not any(one.ratio > JITTER_LIMIT for one in ordered[:place]):
+        if color == BAD and not any(one.excess > 1.0 for one in ordered[:place]):
             body.append(_first(x, layer))
     return _svg(HEIGHT, body)
 
@@ -180,7 +180,8 @@ def _first(x: float, layer: Layer) -> str:
 
 def _layer_table(layers: Sequence[Layer]) -> str:
     """The largest growth first: where it goes wrong."""
-    heads = "<th>tensor</th><th>error, u</th><th>jitter, u</th><th>ratio</th><th>growth</th>"
+    named = ("tensor", "error, u", "jitter, u", "ratio", "in a channel", "growth")
+    heads = "".join(f"<th>{name}</th>" for name in named)
     first = f"<table><tr>{heads}</tr>{_layer_rows(layers[:FIRST_ROWS])}</table>"
     rest = layers[FIRST_ROWS:MOST_ROWS]
     if not rest:
@@ -193,7 +194,7 @@ def _layer_table(layers: Sequence[Layer]) -> str:
 def _layer_rows(layers: Sequence[Layer]) -> str:
     return "".join(
         f"<tr><td>{_safe(layer.name)}</td><td>{layer.error:.3g}</td><td>{layer.jitter:.3g}</td>"
-        f"<td>{layer.ratio:.3g}</td><td>{layer.growth:.3g}</td></tr>"
+        f"<td>{layer.ratio:.3g}</td><td>{layer.channel:.3g}</td><td>{layer.growth:.3g}</td></tr>"
         for layer in layers
     )
 

@@ -54,7 +54,10 @@ class OutputReport:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A tensor of both models: relative rms difference in float64, in u and in rounding jitter."""
+    """A tensor of both models: relative rms difference in float64, in u and in rounding jitter.
+
+    `channel` is its worst channel's, in what jitter does to that channel; 0 where none is known.
+    """
 
     name: str
     position: int
@@ -62,6 +65,12 @@ class Layer:
     jitter: float
     ratio: float
     growth: float
+    channel: float = 0.0
+
+    @property
+    def excess(self) -> float:
+        """Over 1 where the tensor, or one channel of it, departs by more than rounding does."""
+        return max(self.ratio / JITTER_LIMIT, self.channel / CHANNEL_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ class Verdict:
     def departs(self) -> Layer | None:
         """The first tensor, in the candidate's order, that departs by more than rounding does."""
         ordered = sorted(self.layers, key=lambda layer: layer.position)
-        return next((layer for layer in ordered if not layer.ratio <= JITTER_LIMIT), None)
+        return next((layer for layer in ordered if not layer.excess <= 1.0), None)
 
     def gate(self, name: str) -> Gate | None:
         """The gate of that name, or None."""

@@ -155,10 +155,11 @@ def _layers(console: Console, verdict: Verdict) -> None:
 
     if not verdict.layers:
         return
-    heads = ("tensor", ">error, u", ">times rounding", ">growth")
+    heads = ("tensor", ">error, u", ">times rounding", ">in a channel", ">growth")
     shown = verdict.layers[:MOST_LAYERS]
     rows = [
-        (one.name, f"{one.error:.3g}", f"{one.ratio:.3g}", f"{one.growth:.3g}") for one in shown
+        (one.name, *(f"{n:.3g}" for n in (one.error, one.ratio, one.channel, one.growth)))
+        for one in shown
     ]
     console.print()
     console.print(table(heads, rows))

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bnfold.verification import verify
+from bnfold.verification import bisect, verify
 from bnfold.verification.cases import Case
 from bnfold.verification.channels import Channels
 from bnfold.verification.trial import draws_of
@@ -82,6 +82,16 @@ def test_a_fault_in_a_quiet_channel_is_accused(fault: str, kind: str) -> None:
     assert gate.ok is False
     assert f"channel {QUIET} (axis 1) of output 'y'" in gate.sentence
     assert verdict.gate("float64").ok  # the whole tensor hides it
+
+
+def test_the_tensor_of_a_quiet_channel_is_named() -> None:
+    right = parameters(ill=False)
+    wrong = right | {"gamma": right["gamma"] * (1 + 1e-3 * (np.arange(COUNT) == QUIET))}
+    models = net(right, "image", norms=True), net(wrong, "image", norms=False)
+    found = bisect(*models, batches=(1,))
+    assert found.tensor == "y"
+    assert "in one channel" in found.sentence
+    assert bisect(models[0], net(right, "image", norms=False), batches=(1,)).tensor is None
 
 
 @pytest.mark.parametrize("kind", SIZES)
