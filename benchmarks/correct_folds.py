@@ -15,7 +15,13 @@ from pathlib import Path
 import bnfold
 from bnfold.errors import BnfoldError
 
-GATES = ("certificate", "float64", "runtime-candidate-none", "runtime-candidate-all")
+GATES = (
+    "certificate",
+    "float64",
+    "float64-channel",
+    "runtime-candidate-none",
+    "runtime-candidate-all",
+)
 
 
 def judged(path: Path) -> dict:

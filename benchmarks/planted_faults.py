@@ -39,6 +39,8 @@ from benchmarks.faults import (  # noqa: E402
     with_constants,
 )
 from benchmarks.open_sizes import open_sizes  # noqa: E402
+from benchmarks.quiet import planted as quietly  # noqa: E402
+from benchmarks.quiet import quiet  # noqa: E402
 from bnfold.errors import BnfoldError  # noqa: E402
 from bnfold.verification import bisect, verify  # noqa: E402
 from bnfold.verification.cases import generated  # noqa: E402
@@ -46,9 +48,10 @@ from bnfold.verification.gates import Float64Gate  # noqa: E402
 from bnfold.verification.judge import subjects  # noqa: E402
 from bnfold.verification.measures import UNIT  # noqa: E402
 from bnfold.verification.truth import Truth, watched  # noqa: E402
-from bnfold.verification.verdict import JITTER_LIMIT  # noqa: E402
+from bnfold.verification.verdict import CHANNEL_LIMIT, JITTER_LIMIT  # noqa: E402
 
 LEAST = 20.0  # a fault that moves no output this many times as far as rounding does need not show
+LEAST_CHANNEL = 2 * CHANNEL_LIMIT  # the same of one quiet channel, whose limit is another
 BORDER, BRANCHES = "shift lost at the border", "Concat branches swapped"
 Row = dict[str, Any]
 Judge = Callable[[], Row]
@@ -79,6 +82,11 @@ def cases(path: Path) -> Iterator[tuple[str, str, Judge]]:
             wrong = _planted(name, pair, [found[k] for k in rng.permutation(len(found))], rng)
             if wrong is not None:
                 yield condition, name, partial(judged, pair, wrong, name)
+    soft = quiet(whole)
+    if soft is not None:
+        pair = Pair(soft, bnfold.fold(soft).model, open_sizes(path))
+        for name, wrong in quietly(whole):
+            yield "quiet", name, partial(judged, pair, wrong, name)
 
 
 def _planted(name: str, pair: Pair, found: list, rng: np.random.Generator) -> Planted | None:
@@ -102,7 +110,7 @@ def judged(pair: Pair, planted: Planted, fault: str = "") -> Row:
         verdict = verify(pair.original, planted.model, batches=(1,), shapes=pair.shapes)
         numbers = {gate.name: gate.value for gate in verdict.gates}
         row: Row = {"ok": verdict.ok, "gates": numbers, "seconds": verdict.seconds}
-        row["moved"] = moved(pair, planted.model)
+        row["moved"], row["moved_channel"] = moved(pair, planted.model)
         if fault:
             culprit = bisect(pair.original, planted.model, batches=(1,), shapes=pair.shapes)
             row |= {"named": culprit.tensor, "site": planted.tensor}
@@ -111,8 +119,8 @@ def judged(pair: Pair, planted: Planted, fault: str = "") -> Row:
     return row
 
 
-def moved(pair: Pair, candidate: onnx.ModelProto) -> float:
-    """Departure of the worst output over jitter, on inputs of another seed and batch size."""
+def moved(pair: Pair, candidate: onnx.ModelProto) -> tuple[float, float]:
+    """Departure over jitter, worst output and worst channel; other inputs, seed and batch size."""
     with tempfile.TemporaryDirectory() as folder:
         a, b = subjects(pair.original, candidate, Path(folder))
         pairs = watched(a, b)
@@ -120,7 +128,7 @@ def moved(pair: Pair, candidate: onnx.ModelProto) -> float:
         truth = Truth(a, b, pair.folded, pairs, seed=1)
         for k, case in enumerate(generated(a.inputs, (2,), pair.shapes, 1)):
             gate.add(truth.sample(case, range(k, k + 1)))
-    return float(gate.gate().value or 0.0)
+    return float(gate.gate().value or 0.0), float(gate.channel_gate().value or 0.0)
 
 
 def main(paths: list[Path], out: Path, step: int) -> list[Row]:
@@ -142,23 +150,29 @@ def main(paths: list[Path], out: Path, step: int) -> list[Row]:
 
 
 def loud(rows: list[Row]) -> list[Row]:
-    """Faults that move some output 20 times as far as rounding and as the correct fold do."""
-    right = {(r["model"], r["condition"]): r["moved"] for r in rows if r["fault"] == ""}
-    return [
-        row
-        for row in rows
-        if row["fault"]
-        and row["moved"] >= LEAST * max(1.0, right.get((row["model"], row["condition"]), 1.0))
-    ]
+    """Faults that move some output 20 times as far as rounding and as the correct fold do.
+
+    Or, in a quiet channel, that channel 128 times as far.
+    """
+    right = {(r["model"], r["condition"]): r for r in rows if r["fault"] == ""}
+
+    def heard(row: Row) -> bool:
+        key, least = ("moved", LEAST)
+        if row["condition"] == "quiet":
+            key, least = ("moved_channel", LEAST_CHANNEL)
+        own = right.get((row["model"], row["condition"]), {}).get(key, 1.0)
+        return bool(row[key] >= least * max(1.0, own))
+
+    return [row for row in rows if row["fault"] and heard(row)]
 
 
 def table(rows: list[Row]) -> None:
     """A line a condition: accused of those that move an output, correct folds accused."""
-    print("| condition | correct folds accused | faults | that move an output 20-fold | accused |"
-          " named |")  # fmt: skip
+    print("| condition | correct folds accused | faults | that move an output 20-fold, or a quiet"
+          " channel 128-fold | accused | named |")  # fmt: skip
     print("| --- | --- | --- | --- | --- | --- |")
     judged_rows = [r for r in rows if "error" not in r]
-    for condition in ("normal", "ill"):
+    for condition in ("normal", "ill", "quiet"):
         here = [r for r in judged_rows if r["condition"] == condition]
         right = [r for r in here if not r["fault"]]
         heard = loud(here)
@@ -175,39 +189,41 @@ def table(rows: list[Row]) -> None:
             print(f"not judged: {row['model']} {row['condition']} {row['fault']}: {row['error']}")
 
 
-EDGES = (0, 0.03, 0.1, 0.3, 1, 3, 8, 20, 100, 1e3, 1e4, 1e5, 1e6, 1e7, math.inf)
+EDGES = (0, 0.03, 0.1, 0.3, 1, 3, 8, 20, 64, 200, 1e3, 1e4, 1e5, 1e6, 1e7, math.inf)
 WIDEST = 50  # signs in a row of the plot
 
 
-def plot(rows: list[Row]) -> None:
-    """Departures of correct folds (o) and of faults that move an output 20-fold (#), by decade."""
+def plot(rows: list[Row], gate: str, limit: float) -> None:
+    """Departures of correct folds (o) and of faults that count (#), by decade."""
     judged_rows = [r for r in rows if "error" not in r]
     right, wrong = [r for r in judged_rows if not r["fault"]], loud(judged_rows)
     counts = [
-        [
-            sum(low <= (r["gates"]["float64"] or 0.0) < high for r in these)
-            for these in (right, wrong)
-        ]
+        [sum(low <= (r["gates"][gate] or 0.0) < high for r in these) for these in (right, wrong)]
         for low, high in itertools.pairwise(EDGES)
     ]
     each = max(1, -(-max(faults for _, faults in counts) // WIDEST))
     for (low, high), (folds, faults) in zip(itertools.pairwise(EDGES), counts, strict=True):
-        if low == JITTER_LIMIT:
+        if low == limit:
             print(f"{'limit':>14} +{'-' * WIDEST}")
         name = f"{low:g} - {high:g}" if high < math.inf else f"over {low:g}"
         print(f"{name:>14} | {'o' * folds}{'#' * -(-faults // each)}".rstrip())
-    print(f"o a correct fold, # {each} faults that move an output 20-fold, or fewer")
+    print(f"{gate}: o a correct fold, # {each} faults that count, or fewer")
+
+
+GATES = ("float64", "float64-channel", "runtime-candidate-none")
 
 
 def summary(rows: list[Row]) -> dict[str, Any]:
     """What is kept of a run: a short row a case, beside the columns' names."""
     short = [
         [r["model"].removesuffix(".onnx"), r["condition"], r["fault"], r["ok"],
-         *(_digits(r["gates"].get(name)) for name in ("float64", "runtime-candidate-none")),
-         _digits(r["moved"]), None if not r["fault"] else r["named"] == r["site"]]
+         *(_digits(r["gates"].get(name)) for name in GATES),
+         *(_digits(r[name]) for name in ("moved", "moved_channel")),
+         None if not r["fault"] else r["named"] == r["site"]]
         for r in rows if "error" not in r
     ]  # fmt: skip
-    columns = ["model", "condition", "fault", "ok", "float64", "runtime", "moved", "named"]
+    columns = ["model", "condition", "fault", "ok", "float64", "channel", "runtime", "moved",
+               "moved_channel", "named"]  # fmt: skip
     return {"bnfold": bnfold.__version__, "columns": columns, "cases": short}
 
 
@@ -224,7 +240,9 @@ if __name__ == "__main__":
     given = parser.parse_args()
     every = main(given.models, given.out, given.step)
     table(every)
-    plot(every)
+    spoken = [row for row in every if row["condition"] != "quiet"]
+    plot(spoken, "float64", JITTER_LIMIT)
+    plot([row for row in every if row["condition"] == "quiet"], "float64-channel", CHANNEL_LIMIT)
     if given.summary:
         lines = json.dumps(summary(every)).replace("], [", "],\n[")
         given.summary.write_text(lines + "\n")
