@@ -120,13 +120,13 @@ def judged(pair: Pair, planted: Planted, fault: str = "") -> Row:
 
 
 def moved(pair: Pair, candidate: onnx.ModelProto) -> tuple[float, float]:
-    """Departure over jitter, worst output and worst channel; other inputs, seed and batch size."""
+    """Departure over jitter, worst output and worst channel; other inputs, another seed."""
     with tempfile.TemporaryDirectory() as folder:
         a, b = subjects(pair.original, candidate, Path(folder))
         pairs = watched(a, b)
         gate = Float64Gate(pairs, {p.name: UNIT.get(p.elem_type, UNIT[1]) for p in a.outputs})
         truth = Truth(a, b, pair.folded, pairs, seed=1)
-        for k, case in enumerate(generated(a.inputs, (2,), pair.shapes, 1)):
+        for k, case in enumerate(generated(a.inputs, (1,), pair.shapes, 1)):
             gate.add(truth.sample(case, range(k, k + 1)))
     return float(gate.gate().value or 0.0), float(gate.channel_gate().value or 0.0)
 

@@ -43,17 +43,20 @@ def brought(inputs: Brought, ports: Sequence[Port], max_bytes: int = MAX_BYTES) 
         UsageError: there is no such file or folder.
         DataError: damaged, larger than `max_bytes`, or not what the model takes; NaN or Inf.
     """
-    if isinstance(inputs, Mapping):
-        sets = {"given": dict(inputs)}
-    elif isinstance(inputs, str | os.PathLike):
+    if isinstance(inputs, str | os.PathLike):
         sets = _from_path(Path(inputs), ports, max_bytes)
     else:
-        sets = {f"given {k}": dict(entry) for k, entry in enumerate(inputs)}
+        several = {"given": inputs} if isinstance(inputs, Mapping) else _numbered(inputs)
+        sets = {name: _as_taken(feeds, ports) for name, feeds in several.items()}
     if not sets:
         raise DataError("no inputs were found", where=show(inputs, 300))
     return tuple(
         Case(name, _checked(name, feeds, ports), given=True) for name, feeds in sets.items()
     )
+
+
+def _numbered(sets: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {f"given {k}": feeds for k, feeds in enumerate(sets)}
 
 
 def _from_path(path: Path, ports: Sequence[Port], max_bytes: int) -> dict[str, dict[str, Array]]:
@@ -168,7 +171,25 @@ def _checked(name: str, feeds: Mapping[str, Any], ports: Sequence[Port]) -> dict
             f"the inputs are named {_listed(feeds)}, the model takes {_listed(expected)}",
             where=show(name),
         )
-    return {port.name: _fitting(name, np.asarray(feeds[port.name]), port) for port in ports}
+    found = {port.name: _fitting(name, np.asarray(feeds[port.name]), port) for port in ports}
+    if found and not any(value.size for value in found.values()):
+        raise DataError("the inputs hold no values", where=show(name))
+    return found
+
+
+def _as_taken(feeds: Mapping[str, Any], ports: Sequence[Port]) -> dict[str, Any]:
+    """Arrays in memory, in the types that the model takes where numpy casts so."""
+    types = {port.name: _type_of(port) for port in ports}
+    found = {}
+    for name, value in feeds.items():
+        array, dtype = np.asarray(value), types.get(name)
+        fits = dtype is not None and np.can_cast(array.dtype, dtype, "same_kind")
+        found[name] = array.astype(dtype) if fits else array
+    return found
+
+
+def _type_of(port: Port) -> np.dtype[Any]:
+    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type))
 
 
 def _listed(names: Any) -> str:
@@ -177,11 +198,15 @@ def _listed(names: Any) -> str:
 
 def _fitting(case: str, value: Array, port: Port) -> Array:
     where = f"{show(case)}, input '{show(port.name)}'"
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(port.elem_type))
+    dtype = _type_of(port)
+    if dtype.kind in "OV" and np.can_cast(value.dtype, dtype, "same_kind"):
+        value = value.astype(dtype)  # strings, bfloat16: files hold them as something else
     if value.dtype != dtype:
-        if not np.can_cast(value.dtype, dtype, "same_kind"):
-            raise DataError(f"it is {value.dtype}, the model takes {dtype}", where=where)
-        value = value.astype(dtype)
+        raise DataError(
+            f"it is {value.dtype}, the model takes {dtype}",
+            where=where,
+            hint=f'array.astype("{dtype}"), if that is what was meant',
+        )
     dims = port.dims
     if dims is not None and (
         len(dims) != value.ndim

@@ -27,7 +27,12 @@ def save(path: str | os.PathLike[str], cases: Sequence[Case]) -> None:
 
 
 def _storable(value: Array) -> Array:
-    """Strings as unicode: numpy pickles objects, and what is pickled is never read."""
+    """Strings as unicode, bfloat16 as float32: numpy pickles objects and forgets the other's name.
+
+    What is pickled is never read.
+    """
+    if value.dtype.kind == "V":
+        return value.astype(np.float32)
     return value.astype(str) if value.dtype.kind == "O" else value
 
 

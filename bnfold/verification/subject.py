@@ -148,7 +148,9 @@ def _check_port(what: str, a: Port, b: Port) -> None:
     name = f"'{show(a.name)}'"
     if a.elem_type != b.elem_type and a.elem_type and b.elem_type:
         kinds = [onnx.TensorProto.DataType.Name(port.elem_type) for port in (a, b)]
-        raise CheckFailed(f"{what} {name} is {kinds[0]} in the original, {kinds[1]} in the other")
+        raise CheckFailed(
+            f"{what} {name} is {kinds[0]} in the original, {kinds[1]} in the candidate"
+        )
     if a.dims is None or b.dims is None:
         return
     if len(a.dims) != len(b.dims) or any(

@@ -257,11 +257,18 @@ class TestInputs:
             ({"x": X[:, :2]}, "2x2x16x16, the model takes nx3x16x16"),
             ({"x": X.astype(complex)}, "complex"),
             ({"x": X * np.nan}, "NaN"),
+            ({"x": X[:0]}, "hold no values"),
         ],
     )
     def test_what_does_not_fit(self, models, feeds, match):
         with pytest.raises(errors.DataError, match=match):
             verify(*models, inputs=feeds)
+
+    @pytest.mark.parametrize("kind", ["float64", "float16", "int64", "bool"])
+    def test_a_file_of_another_type(self, models, kind, tmp_path):
+        np.savez(tmp_path / "in.npz", x=self.X.astype(kind))
+        with pytest.raises(errors.DataError, match=f"it is {kind}, the model takes float32"):
+            verify(*models, inputs=tmp_path / "in.npz")
 
     def test_damaged_files(self, models, tmp_path):
         (tmp_path / "in.npz").write_bytes(b"PK\x03\x04 nothing")
