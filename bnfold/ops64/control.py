@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from bnfold.ops64.call import Unsupported
+from bnfold.ops64.call import FLOATS, Unsupported
 from bnfold.ops64.element_types import Value
 from bnfold.ops64.program import Program, Step
 
@@ -39,7 +39,7 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A branch of an If, taken where the tensor `condition` is `value`."""
+    """A branch of an If, or a side of a Where, taken where the tensor `condition` is `value`."""
 
     label: str
     name: str
@@ -52,9 +52,10 @@ class Branch:
 
 @dataclass(slots=True)
 class Roads:
-    """Which bodies were run; which conditions are turned, whatever they come to, and were met."""
+    """Which ways were gone; which conditions are turned, whatever they come to, and were met."""
 
     taken: set[int] = field(default_factory=set)  # bodies, by identity
+    sides: dict[int, set[bool]] = field(default_factory=dict)  # of a Where, by its inputs' identity
     turned: Mapping[str, bool] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
 
@@ -70,8 +71,30 @@ class Roads:
         self.taken.add(id(body))
         return body
 
+    def where(self, step: Step, inputs: tuple[Value | None, ...]) -> tuple[Value | None, ...]:
+        """The inputs of a Where; its condition is one value all over where it is turned.
+
+        Sides count where floats are computed: a constant there is no branch of a network.
+        """
+        condition, *sides = inputs
+        assert condition is not None
+        turned = self.turned.get(step.inputs[0])
+        if turned is not None:
+            self.met.add(step.inputs[0])
+            condition = replace(condition, array=np.full_like(condition.array, turned))
+        if condition.array.size and not condition.fixed:
+            fixed = {v for v, side in zip((True, False), sides, strict=True) if _is_no_way(side)}
+            gone = {bool(condition.array.any()), bool(condition.array.all())}
+            self.sides.setdefault(id(step.inputs), fixed).update(gone)
+        return condition, *sides
+
+
+def _is_no_way(side: Value | None) -> bool:
+    return side is None or side.fixed or side.type not in FLOATS
+
 
 _NAMES = {True: "then_branch", False: "else_branch"}
+_SIDES = {True: "X", False: "Y"}
 
 
 class Runner(Protocol):
@@ -107,14 +130,16 @@ def run(
     raise Unsupported(step.op_type)
 
 
-def untaken(program: Program, taken: Collection[int]) -> Iterator[Branch]:
-    """The branches of the program's Ifs that no run has taken; none inside of those."""
+def untaken(program: Program, roads: Roads) -> Iterator[Branch]:
+    """Branches of Ifs and sides of Wheres that no run has taken; none inside of those."""
     for step in program.steps:
         for name, body in step.bodies.items():
-            if step.op_type == "If" and id(body) not in taken:
+            if step.op_type == "If" and id(body) not in roads.taken:
                 yield Branch(step.label, name, step.inputs[0], name == _NAMES[True])
             else:
-                yield from untaken(body, taken)
+                yield from untaken(body, roads)
+        for value in {True, False} - roads.sides.get(id(step.inputs), {True, False}):
+            yield Branch(step.label, _SIDES[value], step.inputs[0], value)
 
 
 def _loop(

@@ -130,12 +130,12 @@ class Evaluator:
         return {name: value.array for name, value in zip(names, values, strict=True)}
 
     def untaken(self) -> list[control.Branch]:
-        """Branches of Ifs, of the main graph and of functions called, that no run has taken."""
+        """What no run has taken in the main graph and in the functions that were called."""
         called = (p for p, _, _ in self._functions.values() if id(p) in self.roads.taken)
         return [
             branch
             for program in (self._main, *called)
-            for branch in control.untaken(program, self.roads.taken)
+            for branch in control.untaken(program, self.roads)
         ]
 
     def body(self, program: Program, given: list[Value], outer: Any) -> list[Value]:
@@ -190,6 +190,8 @@ class Evaluator:
         if step.bodies:
             with _naming(step):
                 return control.run(self, step, attributes, inputs, (scopes, opset, bound))
+        if step.op_type == "Where":
+            inputs = self.roads.where(step, inputs)
         return self._compute(step, inputs, attributes, opset)
 
     def _call(

@@ -163,7 +163,7 @@ class Truth:
     ) -> Sample:
         """The case in float64, and the effect of each draw of jitter.
 
-        An If whose condition is in `turned` goes that way, in all models.
+        An If or Where whose condition is in `turned` goes that way, in all models.
 
         Raises:
             Unsupported: a foreign operator.
@@ -205,7 +205,7 @@ class Truth:
         return tuple(values[name] for name in names)
 
     def untaken(self) -> list[Branch]:
-        """Branches of the original's Ifs that no input has taken."""
+        """Branches of the original's Ifs, and sides of its Wheres, that no input has taken."""
         return self._a.untaken()
 
     @property

@@ -87,10 +87,17 @@ def looped() -> list[onnx.NodeProto]:
     return [twice, start, node("Loop", ["two", "", "z"], "y", body=body)]
 
 
+def chosen() -> list[onnx.NodeProto]:
+    """Both sides of a Where are computed, one is chosen."""
+    return [*norm("t"), node("Conv", ["x", "w"], "e", pads=[1] * 4),
+            node("Where", ["up", "t", "e"], "y", name="choice")]  # fmt: skip
+
+
 PLACES: dict[str, Callable[[], list[onnx.NodeProto]]] = {
     "a branch": flat,
     "a branch in a branch": nested,
     "a branch in a loop": looped,
+    "a side of a Where": chosen,
 }
 
 
@@ -99,7 +106,7 @@ def test_a_fault_in_a_branch_that_no_input_takes(place: str) -> None:
     nodes = PLACES[place]
     wrong = verify(model(nodes()), model(nodes(), beta=NORM["beta"] + 0.01), batches=(1,))
     assert not wrong.ok
-    assert "then_branch" in wrong.sentence
+    assert "then_branch" in wrong.sentence or "X of Where 'choice'" in wrong.sentence
     assert wrong.gate("branches").ok is False
     assert wrong.gate("float64").ok
 
@@ -157,6 +164,14 @@ def test_what_cannot_be_taken_is_said_in_the_sentence() -> None:
 def test_branches_that_inputs_take_are_no_question() -> None:
     verdict = verify(model(flat(), least=0.0), model(flat(), least=0.0), batches=(1,))
     assert verdict.gate("branches") is None
+
+
+def test_a_constant_side_of_a_where_is_no_question() -> None:
+    zero = node("Constant", [], "zero", value=tensor("", np.float32(0)))
+    bad = node("IsNaN", ["c2"], "bad")
+    clean = node("Where", ["bad", "zero", "c2"], "y")
+    nodes = [zero, node("Conv", ["x", "w"], "c2", pads=[1] * 4), bad, clean]
+    assert verify(model(nodes), model(nodes), batches=(1,)).gate("branches") is None
 
 
 def test_a_dead_branch_is_no_question() -> None:
