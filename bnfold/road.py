@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,9 +77,7 @@ def _owned(source: Source) -> Iterator[onnxfile.ModelFile]:
         with onnxfile.opened(source) as file:
             yield file
     elif isinstance(source, onnxfile.ModelFile):
-        model = onnx.ModelProto()
-        model.CopyFrom(source.model)
-        yield replace(source, model=model)
+        yield onnxfile.borrowing(source)
     elif isinstance(source, bytes | bytearray | memoryview):
         yield _parsed(bytes(source))
     else:
@@ -93,10 +91,8 @@ def _validated(source: Any) -> onnxfile.ModelFile:
             f"cannot fold a {type(source).__name__}",
             hint="give a path, bytes, an onnx.ModelProto or an onnx_graphsurgeon.Graph",
         )
-    model = onnx.ModelProto()
-    model.CopyFrom(proto)
-    onnxfile.validate(model)
-    return onnxfile.ModelFile(model, Path(), onnxfile.sha256_of(model))
+    onnxfile.validate(proto)
+    return onnxfile.borrowing(onnxfile.ModelFile(proto, Path(), onnxfile.sha256_of(proto)))
 
 
 def _parsed(data: bytes) -> onnxfile.ModelFile:

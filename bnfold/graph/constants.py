@@ -53,7 +53,10 @@ class Constant:
         """
         if axes in self.peaks:
             return self.peaks[axes]
-        found = np.asarray(np.abs(self.load()).max(axis=axes, keepdims=True, initial=0.0))
+        value = self.load()
+        largest = value.max(axis=axes, keepdims=True, initial=0.0)
+        # a second pass is cheaper than an array of magnitudes beside the values
+        found = np.asarray(np.maximum(largest, -value.min(axis=axes, keepdims=True, initial=0.0)))
         if found.size <= _KEPT_ELEMENTS:
             self.peaks[axes] = found
         return found

@@ -1,6 +1,7 @@
 """Read and write model files: containment, checks, external data, atomic output, provenance."""
 
 from bnfold.onnxfile.atomic import check_writable, replacing, same_file, write_text
+from bnfold.onnxfile.borrowing import borrowing
 from bnfold.onnxfile.composition import Makeup, makeup
 from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 from bnfold.onnxfile.folders import check_folder, replacing_folder
@@ -15,6 +16,7 @@ __all__ = [
     "DataFiles",
     "Makeup",
     "ModelFile",
+    "borrowing",
     "check_folder",
     "check_manifest",
     "check_writable",

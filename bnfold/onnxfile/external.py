@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -24,28 +24,52 @@ from bnfold.show import show
 _SMALL = 1 << 16  # bytes: what is smaller comes into memory
 
 
+class Place(Protocol):
+    """Where the bytes of a tensor lie that the model itself does not hold."""
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            ModelError: they are not there any more.
+        """
+
+
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the bytes of a tensor lie: in a file that was checked and stands open."""
+class InFile:
+    """In a file that was checked and stands open; `named` is the tensor."""
 
     handle: int
     offset: int
     length: int
+    named: str
+
+    def read(self) -> bytes:
+        """One `pread` gives at most 2 GB."""
+        parts: list[bytes] = []
+        offset, length = self.offset, self.length
+        while length:
+            part = os.pread(self.handle, min(length, 1 << 30), offset)
+            if not part:
+                raise ModelError(f"the data file of tensor '{show(self.named)}' became shorter")
+            parts.append(part)
+            offset, length = offset + len(part), length - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """The data files of a model, and the initializers that are still there and not in memory."""
+    """The data files of a model, and the initializers whose bytes are not in its message."""
 
     paths: tuple[Path, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
 
     def keep(self, tensor: onnx.TensorProto) -> bool:
-        """Whether the bytes of this initializer lie in a file."""
+        """Whether the bytes of this initializer lie elsewhere."""
         return tensor.data_location == onnx.TensorProto.EXTERNAL and tensor.name in self.places
 
     def array(self, tensor: onnx.TensorProto) -> NDArray[Any]:
-        """The tensor's values, from memory or from its file.
+        """The tensor's values, from the message or from where else they lie.
 
         Raises:
             ModelError: the file became shorter.
@@ -53,11 +77,11 @@ class DataFiles:
         if not self.keep(tensor):
             return onnx.numpy_helper.to_array(tensor)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        data = _bytes(self.places[tensor.name], tensor)
+        data = self.places[tensor.name].read()
         return np.frombuffer(data, dtype).reshape(tuple(tensor.dims))
 
     def fill(self, model: onnx.ModelProto) -> None:
-        """Bring the initializers of `model` that lie in files into memory.
+        """Bring the initializers of `model` that lie elsewhere into it.
 
         Raises:
             ModelError: a file became shorter.
@@ -85,7 +109,7 @@ def opened_data(model: onnx.ModelProto, path: Path) -> Iterator[DataFiles]:
     places: dict[str, Place] = {}
     with ExitStack() as stack:
 
-        def place_of(tensor: onnx.TensorProto) -> Place:
+        def place_of(tensor: onnx.TensorProto) -> InFile:
             entries = {entry.key: entry.value for entry in tensor.external_data}
             location = entries.get("location", "")
             if location not in files:
@@ -99,21 +123,21 @@ def opened_data(model: onnx.ModelProto, path: Path) -> Iterator[DataFiles]:
         for tensor in model.graph.initializer:
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
                 place = place_of(tensor)
-                if _stays(tensor, place):
+                if may_stay(tensor, place.length):
                     places[tensor.name] = place
                 else:
                     _load(place, tensor)
         yield DataFiles(tuple(path for _, path in files.values()), places)
 
 
-def _stays(tensor: onnx.TensorProto, place: Place) -> bool:
+def may_stay(tensor: onnx.TensorProto, length: int) -> bool:
     """Small tensors may steer shapes; packed and foreign-endian ones want onnx's own reader."""
-    plain = place.length > _SMALL and nbytes(tensor) >= math.prod(tensor.dims)
+    plain = length > _SMALL and nbytes(tensor) >= math.prod(tensor.dims)
     return plain and sys.byteorder == "little"
 
 
 def _load(place: Place, tensor: onnx.TensorProto) -> None:
-    data = _bytes(place, tensor)
+    data = place.read()
     tensor.ClearField("external_data")
     tensor.ClearField("data_location")
     tensor.raw_data = data
@@ -149,7 +173,7 @@ def _open(folders: list[Path], location: str) -> tuple[int, Path]:
     raise ModelError(f"{named} {kind}", hint="replace it by a plain copy of the file")
 
 
-def _place(handle: int, tensor: onnx.TensorProto, entries: dict[str, str]) -> Place:
+def _place(handle: int, tensor: onnx.TensorProto, entries: dict[str, str]) -> InFile:
     want = nbytes(tensor)
     offset = _whole(tensor, entries.get("offset", "0"), "offset")
     length = _whole(tensor, entries.get("length", str(want)), "length")
@@ -161,20 +185,7 @@ def _place(handle: int, tensor: onnx.TensorProto, entries: dict[str, str]) -> Pl
             f"the data of tensor '{show(tensor.name)}' ends at byte {offset + length} "
             f"of a file of {size}"
         )
-    return Place(handle, offset, length)
-
-
-def _bytes(place: Place, tensor: onnx.TensorProto) -> bytes:
-    """One `pread` gives at most 2 GB."""
-    parts: list[bytes] = []
-    offset, length = place.offset, place.length
-    while length:
-        part = os.pread(place.handle, min(length, 1 << 30), offset)
-        if not part:
-            raise ModelError(f"the data file of tensor '{show(tensor.name)}' became shorter")
-        parts.append(part)
-        offset, length = offset + len(part), length - len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return InFile(handle, offset, length, tensor.name)
 
 
 def _whole(tensor: onnx.TensorProto, text: str, what: str) -> int:

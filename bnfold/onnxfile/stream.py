@@ -30,13 +30,13 @@ def pieces(model: onnx.ModelProto) -> Iterator[bytes]:
     if not model.HasField("graph") or len(UnknownFieldSet(model)) or len(UnknownFieldSet(graph)):
         yield _bytes(model)
         return
-    head = _bytes(_part(graph, lambda number: number < _WEIGHT))
-    tail = _bytes(_part(graph, lambda number: number > _WEIGHT))
+    head = _bytes(part(graph, lambda number: number < _WEIGHT))
+    tail = _bytes(part(graph, lambda number: number > _WEIGHT))
     sizes = [_size(weight) for weight in graph.initializer]
     prefixes = [_prefix(_WEIGHT, size) for size in sizes]
     length = len(head) + sum(map(len, prefixes)) + sum(sizes) + len(tail)
-    before = _bytes(_part(model, lambda number: number < _GRAPH)) + _prefix(_GRAPH, length)
-    after = _bytes(_part(model, lambda number: number > _GRAPH))
+    before = _bytes(part(model, lambda number: number < _GRAPH)) + _prefix(_GRAPH, length)
+    after = _bytes(part(model, lambda number: number > _GRAPH))
     if len(before) + length + len(after) > LARGEST_MESSAGE:
         raise TooLarge
     yield before + head
@@ -45,19 +45,19 @@ def pieces(model: onnx.ModelProto) -> Iterator[bytes]:
     yield tail + after
 
 
-def _part(message: Message, wanted: Callable[[int], bool]) -> Message:
-    """A message with some of the fields; those that hold the weights are never among them."""
-    part = type(message)()
+def part(message: Message, wanted: Callable[[int], bool]) -> Message:
+    """A message with some of the fields, unknown ones not among them."""
+    some = type(message)()
     for field, value in message.ListFields():
         if not wanted(field.number):
             continue
         if hasattr(value, "extend"):
-            getattr(part, field.name).extend(value)
+            getattr(some, field.name).extend(value)
         elif field.message_type:
-            getattr(part, field.name).CopyFrom(value)
+            getattr(some, field.name).CopyFrom(value)
         else:
-            setattr(part, field.name, value)
-    return part
+            setattr(some, field.name, value)
+    return some
 
 
 def _size(weight: onnx.TensorProto) -> int:
