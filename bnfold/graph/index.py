@@ -8,7 +8,7 @@ changes into the proto. Node names mean nothing here: many real files leave them
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,7 +95,7 @@ class GraphIndex:
                 captures[key] = captured_names(proto)
                 nested |= nested_names(proto)
         self.captured = set().union(*captures.values())
-        self._next_key = len(graph.node)
+        self._next_key, self._counted = len(graph.node), Counter[str]()
         in_order = self._sort(captures)
         names = {*self.inputs, *self.initializers, *self.producer, *self.sparse, *nested}
         self.source_names = frozenset(names)
@@ -171,10 +171,10 @@ class GraphIndex:
 
     def fresh(self, base: str) -> str:
         """A name derived from `base` that nothing in the model bears yet."""
-        name, count = base, 1
+        name = base
         while name in self.names or name in self.captured:
-            count += 1
-            name = f"{base}_{count}"
+            self._counted[base] += 1  # a number once taken stays so: none is tried twice
+            name = f"{base}_{self._counted[base] + 1}"
         self.names.add(name)
         return name
 
