@@ -19,7 +19,7 @@ from bnfold.folding.rebase import rebased
 from bnfold.folding.report import Fold, Found, Merge, Outcome, Remaining
 from bnfold.folding.retry import Tried
 from bnfold.folding.spot import Spot, map_of, spots
-from bnfold.folding.walls import Manner, Refusal, Walls, more_telling
+from bnfold.folding.walls import FAR, NEAR, Manner, Reach, Refusal, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.write import write_back
 
@@ -129,6 +129,7 @@ def _rebased(state: _State, spot: Spot) -> bool:
     if spot.kind != "batchnorm" or spot.node.key not in index.nodes:
         return False
     m = map_of(index, spot)
+    state.walls.reach = Reach(FAR)
     plan = Refusal(m) if isinstance(m, Reason) else rebased(index, state.walls, spot.node, m)
     if isinstance(plan, Refusal):
         return False
@@ -176,10 +177,20 @@ def _chosen_move(state: _State, spot: Spot) -> Move | Refusal:
 
 
 def _best_move(state: _State, spot: Spot, m: Affine) -> Move | Refusal:
+    """A move near by before one from afar: a long row of branches is searched in short walks."""
+    if m.is_identity or state.index.is_dead(spot.node):
+        return _removal(state.index, spot)
+    state.walls.reach = Reach(NEAR)
+    move = _move_within_reach(state, spot, m)
+    if isinstance(move, Move) or not state.walls.reach.exceeded:
+        return move
+    state.walls.reach = Reach(FAR)
+    return _move_within_reach(state, spot, m)
+
+
+def _move_within_reach(state: _State, spot: Spot, m: Affine) -> Move | Refusal:
     """Up, down, or both ways at once; the one that adds least, the first of equals."""
     index, walls, node, slot = state.index, state.walls, spot.node, spot.slot
-    if m.is_identity or index.is_dead(node):
-        return _removal(index, spot)
     found: list[Move] = []
     refusals: list[Refusal] = []
     shared = False

@@ -22,7 +22,6 @@ from bnfold.graph.index import GraphIndex, Node
 
 MOST_ATTEMPTS = 24  # of one search over the alternatives of all rules on its way
 _TAKES_PART = ("Gather", "Slice", "Split")  # what sees a part of a tensor alone
-MOST_NODES = 500  # of one walk: beyond, the search as a whole would not stay linear
 
 
 Edge = tuple[Node, int, Affine]  # a reader, its input slot, and the map that comes there
@@ -96,16 +95,20 @@ class Choices:
 
 def pulled(index: GraphIndex, walls: Walls, spot: Node, slot: int, m: Affine) -> Plan | Refusal:
     """The cheapest plan that moves m up from a spot's input."""
-    return cheapest(
-        lambda choices: walk_up(index, Row(walls.up, walls.manner), spot, slot, m, choices)
-    )
+
+    def walk(choices: Choices) -> Plan:
+        return walk_up(index, Row(walls.up, walls.manner, walls.reach), spot, slot, m, choices)
+
+    return cheapest(walk)
 
 
 def pushed(index: GraphIndex, walls: Walls, spot: Node, m: Affine) -> Plan | Refusal:
     """The cheapest plan that moves m down from a spot's output."""
-    return cheapest(
-        lambda choices: _walk_down(index, Row(walls.down, walls.manner), spot, m, choices)
-    )
+
+    def walk(choices: Choices) -> Plan:
+        return _walk_down(index, Row(walls.down, walls.manner, walls.reach), spot, m, choices)
+
+    return cheapest(walk)
 
 
 def cheapest(walk: Callable[[Choices], Plan]) -> Plan | Refusal:
@@ -147,8 +150,7 @@ def _settle(
         plan.steps.append(step)
     else:
         plan.crossed.append(node)
-    if len(plan.steps) + len(plan.crossed) > MOST_NODES:
-        raise Stop(Reason.NOT_YET, node.name)
+    row.reached(len(plan.steps) + len(plan.crossed), node)
     plan.moved.extend(answer.moves)
     if not isinstance(answer, Passes):
         return {}
@@ -250,7 +252,7 @@ def _walk_down(index: GraphIndex, row: Row, spot: Node, m: Affine, choices: Choi
     plan = carry_down(index, row, edges, choices)
     for reader, slot, part in plan.asides:
         # walls are kept of searches from one end: this one starts from the middle
-        up = walk_up(index, Row({}, row.manner), reader, slot, part, choices)
+        up = walk_up(index, Row({}, row.manner, row.reach), reader, slot, part, choices)
         if up.nodes & (plan.nodes | {spot.key}):
             raise Stop(Reason.VALUE_USED_ELSEWHERE, reader.name)
         plan.steps += up.steps

@@ -46,8 +46,8 @@ def _walk(index: GraphIndex, walls: Walls, norm: Node, m: Affine, choices: Choic
         others.append((reader, slot, moved.inverse()))
 
     # walls are kept of searches in which another reader ends the walk: this one has its own
-    up = walk_up(index, Row({}, walls.manner), norm, 0, m, choices, read_besides)
-    down = carry_down(index, Row({}, walls.manner), others, choices)
+    up = walk_up(index, Row({}, walls.manner, walls.reach), norm, 0, m, choices, read_besides)
+    down = carry_down(index, Row({}, walls.manner, walls.reach), others, choices)
     above = {node.key for node in _nodes(up)}
     if norm.key in above or any(node.key in above or node is norm for node in _nodes(down)):
         raise Stop(Reason.VALUE_USED_ELSEWHERE, norm.inputs[0])

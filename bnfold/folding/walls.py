@@ -69,6 +69,17 @@ class Manner(enum.Enum):
     RECTIFYING = "a Relu may become a Max or Min by a constant"
 
 
+NEAR, FAR = 48, 500  # nodes of one walk: beyond, the search as a whole would not stay linear
+
+
+@dataclass(slots=True)
+class Reach:
+    """How many nodes a walk may take in, and whether one ended for want of more."""
+
+    most: int
+    exceeded: bool = False
+
+
 @dataclass(slots=True)
 class Walls:
     """Tensors from which no map gets anywhere, kept so that long rows are walked once.
@@ -80,6 +91,7 @@ class Walls:
     manner: Manner = Manner.PLAIN
     up: dict[str, Refusal] = field(default_factory=dict)
     down: dict[str, Refusal] = field(default_factory=dict)
+    reach: Reach = field(default_factory=lambda: Reach(FAR))
 
 
 @dataclass(slots=True)
@@ -88,6 +100,7 @@ class Row:
 
     walls: dict[str, Refusal]
     manner: Manner
+    reach: Reach
     names: list[str] = field(default_factory=list)
     plain: bool = True
 
@@ -101,6 +114,12 @@ class Row:
     def passed(self, node: Node) -> None:
         """A node is behind us; what is not plain may treat another map another way."""
         self.plain = self.plain and node.op_type in _PLAIN
+
+    def reached(self, count: int, node: Node) -> None:
+        """So many nodes are behind us; there is an end to what one search may take."""
+        if count > self.reach.most:
+            self.reach.exceeded = True
+            raise Stop(Reason.NOT_YET, node.name)
 
     def end(self, refusal: Refusal) -> NoReturn:
         """No map gets past here: a wall for all of the row, if it was plain so far."""
