@@ -99,14 +99,15 @@ def _holds(tensor: TensorProto, entry: Expected) -> bool:
     if entry.reduced:
         axes = tuple(i for i, n in enumerate(entry.value.shape) if n == 1)
         written = np.abs(written).max(axis=axes, keepdims=True, initial=0)
-    want = entry.value.reshape(written.shape) if entry.value.size == written.size else entry.value
+    if entry.value.size != written.size:
+        return False
+    want = entry.value.reshape(written.shape)
     kind = FLOATS[tensor.data_type]
     error = np.abs(written.astype(np.float64) - want)
     # among the subnormal numbers the steps no longer shrink
     unit = np.maximum(kind.epsilon * np.abs(want), kind.step) / 2
     roundings = _SEVERAL if tensor.data_type == TensorProto.DOUBLE else _ONE
-    within = error <= roundings * unit
-    return bool(written.shape == want.shape and within.all())
+    return bool((error <= roundings * unit).all())
 
 
 def _projects(tensor: TensorProto, entry: Projected) -> bool:

@@ -12,15 +12,7 @@ from bnfold.graph.quantised import known
 DEFAULT_DOMAINS = ("", "ai.onnx")
 _KEEPS_ROWS = ("Identity", "Dropout")
 # exact moves exist for these (in principle); this version makes none
-_LINEAR_WITHOUT_RULE = frozenset(
-    {
-        *("If", "Loop", "Scan", "GatherND", "ScatterND", "ScatterElements"),
-        *(
-            "CenterCropPad",
-            "Col2Im",
-        ),
-    }
-)
+_LINEAR_WITHOUT_RULE = frozenset({"If", "Loop", "Scan", "CenterCropPad", "Col2Im"})
 
 
 def facts(index: GraphIndex, node: Node) -> Facts:

@@ -19,8 +19,8 @@ import numpy as np
 
 from bnfold.folding import asking
 from bnfold.folding.affine import Affine
-from bnfold.folding.rules import rectified
-from tests.folding import test_aggressive
+from bnfold.folding.rules import microsoft, rectified
+from tests.folding import test_aggressive, test_microsoft
 from tests.folding.test_cases import CASES
 from tests.folding.verdict import assert_claim
 
@@ -31,6 +31,8 @@ TABLES: Mapping[str, tuple[ModuleType, str]] = {
     "PULL_MANY": (asking, "PULL_MANY"),
     "PUSH": (asking, "PUSH"),
     "PUSH_MANY": (asking, "PUSH_MANY"),
+    "MICROSOFT_PULL": (microsoft, "PULL"),
+    "MICROSOFT_PUSH": (microsoft, "PUSH"),
     "RECTIFIED_PULL": (rectified, "PULL"),
     "RECTIFIED_PUSH": (rectified, "PUSH"),
 }
@@ -89,6 +91,17 @@ def claims(table: str, op_type: str) -> Iterator[tuple[str, Claim]]:
             yield name, partial(test_aggressive.test_a_relu_becomes_a_maximum, build)
         for name, (build, code) in test_aggressive.STAYS.items():
             yield name, partial(test_aggressive.test_a_relu_stays, build, code)
+        return
+    if table.startswith("MICROSOFT"):
+        for name, build in {**test_microsoft.FOLD, **test_microsoft.STAY}.items():
+            made = build if callable(build) else build[0]
+            if any(n.op_type == op_type for n in test_microsoft.model_of(name, made).graph.node):
+                test = (
+                    test_microsoft.test_it_folds
+                    if callable(build)
+                    else test_microsoft.test_it_stays
+                )
+                yield name, partial(test, name)
         return
     for row in CASES:
         if any(node.op_type == op_type for node in row.model.graph.node):

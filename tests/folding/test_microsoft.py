@@ -104,6 +104,7 @@ STAY: dict[str, tuple[Build, str]] = {
     "conv-sigmoid": (conv_pull("Sigmoid", **PURE), "nonlinear-neighbours"),
     "conv-addend-given": (conv_pull(addend="given"), "nonlinear-neighbours"),
     "conv-push-padded": (conv_push("Relu", pads=1), "padding-shift"),
+    "gemm-signs": (gemm(push=False, **MIXED), "negative-scale"),
     "gemm-shift": (gemm(push=False, positive=True), "nonlinear-neighbours"),
     "matmul-rank-2-without-bias": (matmul(push=False, alpha=0.5), "would-cost-more"),
     "matmul-rows": (matmul(push=True, rank=3, alpha=0.5), "axis-mismatch"),

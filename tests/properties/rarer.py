@@ -94,7 +94,72 @@ def bounded(g: Grower, t: Tensor) -> list[Tensor]:
     return g.add(kind, [t.name, g.constant(g.values(shape))], t.shape)
 
 
+def taken(g: Grower, t: Tensor) -> list[Tensor]:
+    """Elements of the leading axes by GatherND."""
+    depth = int(g.rng.integers(1, t.rank + 1))
+    if g.net.opset < 12 or g.dynamic or depth == t.rank:
+        return []
+    batch = int(g.chance(0.4) and t.rank - depth > 1)
+    sizes = t.shape[batch : batch + depth]
+    lead = (*t.shape[:batch], int(g.rng.integers(1, 4)))
+    places = np.stack([g.rng.integers(-n, n, lead) for n in sizes], -1)
+    how = {"batch_dims": batch} if batch else {}
+    shape = (*lead, *t.shape[batch + depth :])
+    return g.add("GatherND", [t.name, g.net.init(places)], shape, **how)
+
+
+def placed(g: Grower, t: Tensor) -> list[Tensor]:
+    """A part of a tensor, or constants, written over it or added to it."""
+    if g.net.opset < 13 or g.dynamic or t.rank < 2:
+        return []
+    axis = int(g.rng.integers(t.rank))
+    n = int(g.rng.integers(1, t.shape[axis] + 1))
+    shape = tuple(n if i == axis else m for i, m in enumerate(t.shape))
+    part = g.constant(g.values(shape))
+    if g.chance(0.6):
+        bounds = [g.net.ints(k) for k in (0, n, axis)]
+        part = g.net.op("Slice", t.name if g.chance(0.5) else g.like(t).name, *bounds)
+    how = {"reduction": "add"} if g.net.opset >= 16 and g.chance(0.3) else {}
+    order = g.rng.permutation(t.shape[axis])[:n]
+    base = g.constant(g.values(t.shape)) if g.chance(0.3) else t.name
+    if g.chance(0.5):
+        laid = order.reshape([n if i == axis else 1 for i in range(t.rank)])
+        indices = np.broadcast_to(laid, shape).astype(np.int64)
+        names = [base, g.net.init(indices), part]
+        return g.add("ScatterElements", names, t.shape, axis=axis, **how)
+    axes = [order if i == axis else np.arange(m) for i, m in enumerate(t.shape)]
+    depth = int(g.rng.integers(axis + 1, t.rank + 1))
+    places = np.stack(np.meshgrid(*axes[:depth], indexing="ij"), -1).astype(np.int64)
+    return g.add("ScatterND", [base, g.net.init(places), part], t.shape, **how)
+
+
+def by_vector(g: Grower, t: Tensor) -> list[Tensor]:
+    """A product with a constant vector, from either side."""
+    if t.rank < 3:
+        return []
+    left = g.chance(0.5)
+    vector = g.constant(g.values((t.shape[-2 if left else -1],)))
+    pair = [vector, t.name] if left else [t.name, vector]
+    shape = (*t.shape[:-2], t.shape[-1]) if left else t.shape[:-1]
+    y = g.add("MatMul", pair, shape)
+    return g.add("Add", [y[0].name, g.constant(g.values((1,)))], shape) if g.chance(0.5) else y
+
+
+def filtered(g: Grower, t: Tensor) -> list[Tensor]:
+    """A Conv whose weight is computed from another input."""
+    if t.rank != 4:
+        return []
+    c, cout = t.shape[1], int(g.rng.integers(1, 4))
+    name = g.net.fresh("z")
+    weight = g.net.op("MatMul", g.constant(g.values((cout, 3))), g.net.input((3, c), name))
+    weight = g.net.op("Tanh", weight) if g.chance(0.2) else weight
+    weight = g.net.op("Reshape", weight, g.net.ints(cout, c, 1, 1))
+    tail = [g.constant(g.values((cout,)))] if g.chance(0.5) else []
+    return g.add("Conv", [t.name, weight, *tail], (t.shape[0], cout, *t.shape[2:]))
+
+
 STEPS: list[tuple[float, Step]] = [
     (0.5, length), (0.6, norm_layer), (0.4, order), (0.4, running), (0.8, einsum),
-    (0.5, recurrent), (0.7, bounded),
+    (0.5, recurrent), (0.7, bounded), (0.5, taken), (0.9, placed), (0.6, by_vector),
+    (0.5, filtered),
 ]  # fmt: skip

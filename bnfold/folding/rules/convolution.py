@@ -37,15 +37,27 @@ def weight_missing(node: Facts, slot: int) -> Blocked | None:
 def pull(node: Facts, m: Affine) -> Answers:
     """W'[m] = s_m W[m], b' = s b + t."""
     weight, bias = node.input(1), node.input(2)
-    if weight.constant is None or (not bias.absent and bias.constant is None):
+    if not bias.absent and bias.constant is None:
         return Blocked(Reason.NONLINEAR_NEIGHBOURS)
     if any(axis != 1 for axis in m.axes):
         return Blocked(Reason.AXIS_MISMATCH)
+    if weight.constant is None:
+        return _computed_weight(node, m)
     outputs = weight.constant.shape[0]
     if m.extent(1) not in (1, outputs):
         return Blocked(Reason.AXIS_MISMATCH)
     by = m.scale.reshape(-1, *[1] * (len(weight.constant.shape) - 1))
     return Absorbed({1: Scale(by), **bias_after(node.value(2), m, outputs, slot=2)})
+
+
+def _computed_weight(node: Facts, m: Affine) -> Answers:
+    """A weight made at run time carries the scale along its output channels; t is still a bias."""
+    outputs = node.input(1).dim(0)
+    if not isinstance(outputs, int) or m.extent(1) not in (1, outputs):
+        return Blocked(Reason.NONLINEAR_NEIGHBOURS)
+    by = m.scale.reshape(-1, *[1] * (m.rank - 1))
+    part = Affine.of(by, np.zeros((1,) * m.rank))
+    return Passes({1: part}, bias_after(node.value(2), m, outputs, slot=2))
 
 
 def bias_after(bias: Array | None, m: Affine, outputs: int, slot: int) -> dict[int, Change]:

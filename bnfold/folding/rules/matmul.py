@@ -25,6 +25,7 @@ from bnfold.folding.answers import (
     trimmed,
 )
 from bnfold.folding.reasons import Reason
+from bnfold.folding.rules import vectors
 from bnfold.folding.rules.broadcast import dim_from_right, on_operand
 
 
@@ -34,7 +35,7 @@ def pull_matmul(node: Facts, m: Affine) -> Answers:
     if a.rank is None or b.rank is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
     if a.rank < 2 or b.rank < 2:
-        return Blocked(Reason.AXIS_MISMATCH)
+        return vectors.pull(node, m)
     constants: list[Answer] = []
     computed: list[Answer] = []
     reason = Reason.AXIS_MISMATCH
@@ -85,7 +86,7 @@ def push_matmul(node: Facts, m: Affine, k: int) -> Answers:
     if mine.rank is None or other.rank is None:
         return Blocked(Reason.SHAPE_UNKNOWN)
     if mine.rank < 2 or other.rank < 2:
-        return Blocked(Reason.AXIS_MISMATCH)
+        return vectors.push(node, m, k)
     free = m.rank - 2 if k == 0 else m.rank - 1
     if other.constant is not None and free not in m.axes:
         return _push_summed(other, m, k, max(mine.rank, other.rank))

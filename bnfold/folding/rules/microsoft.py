@@ -52,12 +52,13 @@ def pull_conv(node: Facts, m: Affine) -> Answers:
     if blocked is not None:
         return blocked
     answer = convolution.pull(node, m)
-    if node.input(_ADDEND).absent or not isinstance(answer, Absorbed):
+    if node.input(_ADDEND).absent or not isinstance(answer, Absorbed | Passes):
         return answer
     part = on_operand(m.scale_part(), node.input(_ADDEND), ())
     if isinstance(part, Reason):
         return Blocked(part)
-    return Passes({_ADDEND: part}, answer.changes)
+    to = answer.to if isinstance(answer, Passes) else {}
+    return Passes({**to, _ADDEND: part}, answer.changes)
 
 
 def push_conv(node: Facts, m: Affine, k: int) -> Answers:
