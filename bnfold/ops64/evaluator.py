@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,12 @@ class Evaluator:
         self._steps: dict[tuple[int, tuple[str, ...]], tuple[Step, ...]] = {}
         self.turns = control.Turns()
         self.roads = control.Roads()
+
+    def shaken(self, perturb: Perturb) -> Evaluator:
+        """The same model with other learned constants; what was prepared is shared."""
+        twin = copy(self)
+        twin._perturb, twin.turns, twin.roads = perturb, control.Turns(), control.Roads()
+        return twin
 
     def run(
         self,

@@ -87,7 +87,7 @@ class _Track:
 @dataclass(frozen=True, slots=True)
 class _Evaluators:
     wanted: frozenset[str]
-    reference: onnx.ModelProto
+    reference: Evaluator
     original: Evaluator
     candidate: Evaluator
 
@@ -95,7 +95,7 @@ class _Evaluators:
 def _evaluators(a: Subject, b: Subject) -> _Evaluators:
     return _Evaluators(
         frozenset(surviving(a.model, b.model)),
-        reference_of(a, b).model,
+        Evaluator(reference_of(a, b).model),
         Evaluator(a.model),
         Evaluator(b.model),
     )
@@ -109,7 +109,7 @@ def _compared(
     `of` is the candidate's label and the seed of the jitter.
     """
     label, seed = of
-    shaking = Evaluator(these.reference, perturb=jitter(seed))
+    shaking = these.reference.shaken(jitter(seed))
     try:
         with (
             _Stream(these.original, case, these.wanted) as original,

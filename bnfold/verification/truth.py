@@ -200,7 +200,7 @@ class Truth:
     def _jittered(
         self, case: Case, names: Sequence[str], draw: int, turned: Mapping[str, bool]
     ) -> tuple[Array, ...]:
-        moved = Evaluator(self._reference, perturb=jitter(self._seed + draw, self._least))
+        moved = self._still.shaken(jitter(self._seed + draw, self._least))
         values = _evaluate(moved, case, names, turned)
         return tuple(values[name] for name in names)
 
