@@ -109,12 +109,13 @@ def _planted(name: str, pair: Pair, found: list, rng: np.random.Generator) -> Pl
 def judged(pair: Pair, planted: Planted, fault: str = "") -> Row:
     """The verdict's numbers; how far an output moves on other inputs; for a fault who is named."""
     try:
-        verdict = verify(pair.original, planted.model, batches=(1,), shapes=pair.shapes)
+        asked = {"batches": (1,), "shapes": pair.shapes, "timeout_s": 600.0}  # on a loaded machine
+        verdict = verify(pair.original, planted.model, **asked)
         numbers = {gate.name: gate.value for gate in verdict.gates}
         row: Row = {"ok": verdict.ok, "gates": numbers, "seconds": verdict.seconds}
         row["moved"], row["moved_channel"] = moved(pair, planted.model)
         if fault:
-            culprit = bisect(pair.original, planted.model, batches=(1,), shapes=pair.shapes)
+            culprit = bisect(pair.original, planted.model, **asked)
             row |= {"named": culprit.tensor, "site": planted.tensor}
     except BnfoldError as error:
         return {"error": f"{type(error).__name__}: {error}"}
