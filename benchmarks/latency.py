@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import coverage
+import onnx
 import processes
 from open_sizes import open_sizes
 
+from bnfold import onnxfile
+from bnfold.errors import BnfoldError
 from bnfold.latency import BenchReport, Comparison, Verdict, bench
 
 HERE = Path(__file__).resolve().parent
@@ -79,11 +82,33 @@ def rounds_for(ms: float, rows: int) -> int:
     return max(LEAST_ROUNDS, min(ROUNDS, int(TIMED_S * 1e3 / (2 * rows * ms))))
 
 
+def incomparable(told: dict[str, Any], original: dict[str, Any]) -> str:
+    """Why a file is not the same model for its callers; "" where it is.
+
+    Some tools drop the weights that callers may override from the inputs (IR 4 and later), which
+    `bnfold fold` does under --freeze-inputs alone; some write what onnx's checker refuses.
+    """
+
+    def names(one: dict[str, Any]) -> set[str]:
+        model = onnx.load(one["path"], load_external_data=False)
+        weights = {t.name for t in model.graph.initializer} if model.ir_version < 4 else set()
+        return {i.name for i in model.graph.input} - weights
+
+    if told["path"] != original["path"] and names(told) != names(original):
+        return "other inputs"
+    try:
+        onnxfile.read(Path(told["path"]))
+    except BnfoldError:
+        return "invalid"
+    return ""
+
+
 def timed(found: dict[str, Any], given: argparse.Namespace) -> dict[str, str]:
     """Label -> a cell: its time over that of the folded file, and what may be said of it."""
     ours = found[coverage.OURS]
     cells = {k: "does not run" for k, told in found.items() if "error" in told}
-    runs = {k: told for k, told in found.items() if "error" not in told and k != coverage.OURS}
+    cells |= {k: why for k, told in found.items() if (why := incomparable(told, found[ORIGINAL]))}
+    runs = {k: told for k, told in found.items() if k not in cells and k != coverage.OURS}
     cells |= {k: "same graph" for k, told in runs.items() if told["graph"] == ours["graph"]}
     others: dict[str, list[str]] = {}
     for label, told in runs.items():
@@ -144,7 +169,7 @@ def _counts(cells: Sequence[str]) -> str:
     bold = [float(c.removeprefix("**").split()[0]) for c in cells if c.startswith("**")]
     slower = sum(ratio < 1 for ratio in bold)
     even = sum(c == "same graph" or c.endswith(" tie") for c in cells)
-    ran = sum(c not in ("-", "does not run") for c in cells)
+    ran = sum(c not in ("-", "does not run", "other inputs", "invalid") for c in cells)
     return f"{len(bold) - slower} / {even} / {slower} / {ran - len(bold) - even}"
 
 

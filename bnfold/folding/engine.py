@@ -18,6 +18,7 @@ from bnfold.folding.reasons import Reason
 from bnfold.folding.rebase import rebased
 from bnfold.folding.report import Fold, Found, Merge, Outcome, Remaining
 from bnfold.folding.retry import Tried
+from bnfold.folding.settling import settle
 from bnfold.folding.spot import Spot, map_of, spots
 from bnfold.folding.walls import FAR, NEAR, Manner, Reach, Refusal, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
@@ -90,6 +91,9 @@ def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
     if place.options.aggressive:
         waiting = _pressed(state, waiting)
     if state.folded or state.ledger or place.released:
+        for spot in waiting:
+            if spot.kind == "batchnorm" and spot.node.key in state.index.nodes:
+                settle(state.index, spot.node, state.ledger)
         write_back(state.index, place.released)
         certify(state.index, state.ledger)
     gone = [spot for spot in waiting if spot.node.key not in state.index.nodes]

@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bnfold.errors import RunStopped
-from bnfold.reproduction.experiment import EXPERIMENT, RESULT, refuse_other, resumable, shared_out
-from bnfold.reproduction.images import images_of
+from bnfold.reproduction.experiment import RESULT, begun, head, resumable, shared_out
 from bnfold.reproduction.nets import Net, Trained, nets, trained, votes_of
 from bnfold.reproduction.piece import write_json
 from bnfold.reproduction.road_end import Arrival, arrival, provider_for
 from bnfold.reproduction.study import IMAGENET, SMALL, SMALLEST, Study
 from bnfold.reproduction.tally import Row, by_size, rows
 from bnfold.training import Crops, Dataset, Device, ensemble
-from bnfold.training.device import select
 from bnfold.training.encoded import EncodedSplit
 
 SIX = tuple(range(6))
@@ -60,9 +57,7 @@ class Figure4:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {
-            "experiment": "ensemble", "data": self.data, "shape": list(self.shape),
-            "train_images": self.images[0], "test_images": self.images[1],
-            "study": self.study.to_dict(), "torch": torch.__version__,
+            **head("ensemble", self.data, self.images, self.shape, self.study),
             "nets": [net.to_dict() for net in self.nets],
             "top1_error_alone": {str(c): list(v) for c, v in self.alone.items()},
             "rows": [row.to_dict() for row in self.rows],
@@ -94,11 +89,7 @@ def reproduce_ensemble(
     """
     from bnfold.reproduction.ensemble_figures import draw
 
-    settings = {"schema": "bnfold.reproduction/1", "data": data, "study": study.lasting()}
-    refuse_other(folder, settings, resume=resume)
-    select(device)
-    images = images_of(data, study)
-    write_json(folder / EXPERIMENT, settings)
+    images = begun(folder, data, study, device, resume=resume)
     tell = on_piece or (lambda _: None)
     with resumable(folder, "ensemble"):
         found = _trained(folder, data, images, study, device, tell)

@@ -9,8 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
+
 from bnfold.errors import DataError, UsageError
-from bnfold.training import Interrupted
+from bnfold.reproduction.images import images_of
+from bnfold.reproduction.piece import write_json
+from bnfold.reproduction.study import Study
+from bnfold.training import Dataset, Device, Interrupted
+from bnfold.training.device import select
 from bnfold.training.lock import Locked, locked
 
 EXPERIMENT, RESULT = "reproduction.json", "result.json"
@@ -54,6 +60,33 @@ def refuse_other(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> 
         raise UsageError(
             "the experiment was begun with other settings", where=str(file), hint="another --out"
         )
+
+
+def begun(folder: Path, data: str, study: Study, device: Device, *, resume: bool) -> Dataset:
+    """The images of an experiment, whose folder says from now on what it is.
+
+    Raises:
+        UsageError: the folder holds an experiment, or one of other settings.
+        DataError: the data set is missing, damaged or too small, or the folder cannot be written.
+        EnvironmentLacks: the device is not there.
+    """
+    settings = {"schema": "bnfold.reproduction/1", "data": data, "study": study.lasting()}
+    refuse_other(folder, settings, resume=resume)
+    select(device)
+    images = images_of(data, study)
+    write_json(folder / EXPERIMENT, settings)
+    return images
+
+
+def head(
+    experiment: str, data: str, images: tuple[int, int], shape: tuple[int, int, int], study: Study
+) -> dict[str, Any]:
+    """How a result begins; `images` are those of training and of test."""
+    return {
+        "experiment": experiment, "data": data, "shape": list(shape),
+        "train_images": images[0], "test_images": images[1],
+        "study": study.to_dict(), "torch": torch.__version__,
+    }  # fmt: skip
 
 
 @contextmanager

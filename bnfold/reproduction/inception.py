@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bnfold.reproduction.curve import Accuracy, finished, trained
-from bnfold.reproduction.experiment import EXPERIMENT, RESULT, refuse_other, resumable, shared_out
-from bnfold.reproduction.images import held_out, images_of
+from bnfold.reproduction.experiment import RESULT, begun, head, resumable, shared_out
+from bnfold.reproduction.images import held_out
 from bnfold.reproduction.piece import write_json
 from bnfold.reproduction.road_end import Arrival, arrival, provider_for
 from bnfold.reproduction.study import SMALL, Study
 from bnfold.reproduction.variants import ARMS, GRID, MAIN, Kind, Piece, Variant
 from bnfold.training import Dataset, Device
-from bnfold.training.device import select
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +50,8 @@ class Figure3:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {
-            "experiment": "inception", "data": self.data, "shape": list(self.shape),
-            "train_images": self.images[0], "test_images": self.images[1],
-            "study": self.study.to_dict(), "torch": torch.__version__, "base_lr": self.base,
+            **head("inception", self.data, self.images, self.shape, self.study),
+            "base_lr": self.base,
             "grid": [c.to_dict() for c in self.grid],
             "full": [
                 {**c.to_dict(), "steps_to_baseline": self.steps_to_baseline(c)} for c in self.full
@@ -86,11 +82,7 @@ def reproduce_inception(
     """
     from bnfold.reproduction.inception_figures import draw
 
-    settings = {"schema": "bnfold.reproduction/1", "data": data, "study": study.lasting()}
-    refuse_other(folder, settings, resume=resume)
-    select(device)
-    images = images_of(data, study)
-    write_json(folder / EXPERIMENT, settings)
+    images = begun(folder, data, study, device, resume=resume)
     tell = on_piece or (lambda _: None)
     with resumable(folder, "inception"):
         grid = _grid(folder, data, images, study, device, tell)
