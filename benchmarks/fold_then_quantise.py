@@ -21,7 +21,7 @@ import onnxruntime as ort
 import bnfold
 from bnfold import onnxfile
 from bnfold.deployment import int8, lowering, targets
-from bnfold.verification.subject import Subject, subject
+from bnfold.verification.subject import subject
 
 ROUNDS = 40
 
@@ -32,8 +32,8 @@ def quantised(model: Path, folder: Path, calibration: Sequence[Any], name: str) 
     raised = lowering.raised(source, 13, targets.installed(), "int8").model
     path = folder / f"{name}-float.onnx"
     onnxfile.write(raised, path)
-    found = replace(subject(path, name, folder), label=name)
-    int8.quantise(found, folder / f"{name}-int8.onnx", calibration, "cpu")
+    with subject(path, name, folder) as found:
+        int8.quantise(replace(found, label=name), folder / f"{name}-int8.onnx", calibration, "cpu")
     return folder / f"{name}-int8.onnx"
 
 
@@ -72,8 +72,8 @@ def spread(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _judged(model: Path, data: Path, held: int, folder: Path) -> None:
-    whole: Subject = subject(model, "source", folder)
-    cases = int8.calibration_cases(data, whole.inputs)
+    with subject(model, "source", folder) as whole:
+        cases = int8.calibration_cases(data, whole.inputs)
     kept, judged = cases[:-held], cases[-held:]
     folded = folder / "folded.onnx"
     result = bnfold.fold(model, bnfold.Options(freeze_inputs=True))

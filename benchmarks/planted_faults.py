@@ -124,8 +124,10 @@ def judged(pair: Pair, planted: Planted, fault: str = "") -> Row:
 
 def moved(pair: Pair, candidate: onnx.ModelProto) -> tuple[float, float]:
     """Departure over jitter, worst output and worst channel; other inputs, another seed."""
-    with tempfile.TemporaryDirectory() as folder:
-        a, b = subjects(pair.original, candidate, Path(folder))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subjects(pair.original, candidate, Path(folder)) as (a, b),
+    ):
         pairs = watched(a, b)
         gate = Float64Gate(pairs, {p.name: UNIT.get(p.elem_type, UNIT[1]) for p in a.outputs})
         if pairs not in pair.known:  # all but the candidate's part

@@ -74,8 +74,12 @@ def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str, crops: C
     inputs = _fed(file)
     if len(inputs) != 1 or not file.model.graph.output:
         raise DataError(f"the model has {len(inputs)} inputs; images fill one", where=where)
-    with TemporaryDirectory(prefix="bnfold-") as folder, Runtime(provider, threads=1) as runtime:
-        key = runtime.load(subject(file.path, where, Path(folder)), "all")
+    with (
+        TemporaryDirectory(prefix="bnfold-") as folder,
+        Runtime(provider, threads=1) as runtime,
+        subject(file.path, where, Path(folder)) as found,
+    ):
+        key = runtime.load(found, "all")
         kind, output = _type(file, inputs[0]), file.model.graph.output[0].name
 
         def predict(images: torch.Tensor) -> torch.Tensor:
@@ -90,9 +94,9 @@ def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str, crops: C
                 raise DataError(what, where=where)
             return torch.from_numpy(scores.astype(np.float64))
 
-        found = judged(votes(predict, data, data.test, crops=crops, batch=_BATCH), data.name, crops)
+        score = judged(votes(predict, data, data.test, crops=crops, batch=_BATCH), data.name, crops)
         runtime.drop(key)
-    return found
+    return score
 
 
 def _side(file: onnxfile.ModelFile) -> dict[str, int]:

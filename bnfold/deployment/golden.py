@@ -106,12 +106,14 @@ def _runs(
     reference: Subject, cases: Sequence[Case], runtime: Runtime, wide: Subject | None
 ) -> list[_Run]:
     names = [port.name for port in reference.outputs]
-    truth = Evaluator(reference.model)
-    wide_truth = Evaluator(wide.model) if wide else None
+    truth = Evaluator(reference.model, read=reference.data.array)
+    wide_truth = Evaluator(wide.model, read=wide.data.array) if wide else None
     keys = _loaded(reference, runtime, optional=wide is not None)
+    # session by session, for large ones take turns
+    ran_with = [[runtime.run(key, case.feeds) for case in cases] for key in keys]
     runs = []
-    for case in cases:
-        ran, optimised = (runtime.run(key, case.feeds) for key in keys) if keys else (None, None)
+    for k, case in enumerate(cases):
+        ran, optimised = (row[k] for row in ran_with) if ran_with else (None, None)
         exact = _exact(truth, case, reference.label) or ran
         if exact is None:
             raise CheckFailed("nothing here computes golden answers", where=reference.label)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from bnfold.errors import CheckFailed, DataError
+from bnfold.onnxfile import IN_MEMORY, DataFiles
 from bnfold.show import show
 from bnfold.verification.brought import brought
 from bnfold.verification.cases import Array, Case
@@ -95,7 +95,7 @@ def quantise(wide: Subject, path: Path, cases: Sequence[Case], provider: str) ->
     if made.ir_version > wide.model.ir_version:
         made.ir_version = wide.model.ir_version
         onnx.save(made, path)
-    return {"quantised": kinds.count("QuantizeLinear"), "after": spreads(wide.model)}
+    return {"quantised": kinds.count("QuantizeLinear"), "after": spreads(wide.model, wide.data)}
 
 
 def _reader(cases: Sequence[Case]) -> Any:
@@ -129,7 +129,7 @@ def _quiet() -> Iterator[None]:
 CHANNELS: Mapping[str, int] = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1, "Gemm": -1}
 
 
-def spreads(model: onnx.ModelProto) -> list[dict[str, Any]]:
+def spreads(model: onnx.ModelProto, data: DataFiles = IN_MEMORY) -> list[dict[str, Any]]:
     """For each weight of a linear operator its largest channel's range over the median one's.
 
     One scale for the whole tensor would leave the median channel 255/spread of its steps.
@@ -142,7 +142,7 @@ def spreads(model: onnx.ModelProto) -> list[dict[str, Any]]:
     for node in model.graph.node:
         if node.op_type not in CHANNELS or len(node.input) < 2 or node.input[1] not in weights:
             continue
-        array = numpy_helper.to_array(weights[node.input[1]])
+        array = data.array(weights[node.input[1]])
         if array.dtype.kind != "f" or array.ndim < 2:
             continue
         axis = _axis(node) % array.ndim

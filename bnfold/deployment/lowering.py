@@ -154,7 +154,7 @@ def _without_weights(
     model: onnx.ModelProto,
 ) -> tuple[onnx.ModelProto, dict[str, onnx.TensorProto]]:
     """A copy in which each large weight is a graph input, and the weights by name."""
-    weights = {t.name: t for t in model.graph.initializer if t.ByteSize() > _STEERING_BYTES}
+    weights = {t.name: t for t in model.graph.initializer if _is_weight(t)}
     light = onnx.ModelProto(ir_version=max(model.ir_version, 4))
     light.opset_import.extend(model.opset_import)
     light.functions.extend(model.functions)
@@ -171,6 +171,12 @@ def _without_weights(
     light.graph.output.extend(graph.output)
     light.graph.value_info.extend(graph.value_info)
     return light, weights
+
+
+def _is_weight(tensor: onnx.TensorProto) -> bool:
+    """One that steers nothing, wherever its data lie."""
+    external = tensor.data_location == TensorProto.EXTERNAL  # only large ones are left there
+    return external or tensor.ByteSize() > _STEERING_BYTES
 
 
 def _restore(model: onnx.ModelProto, made: onnx.ModelProto, field: str) -> None:

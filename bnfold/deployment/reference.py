@@ -13,7 +13,7 @@ from bnfold.deployment.order import Order
 from bnfold.errors import CheckFailed
 from bnfold.ops64 import EvaluationError, Evaluator, Unsupported
 from bnfold.show import show
-from bnfold.verification.cases import generated
+from bnfold.verification.cases import Case, generated
 from bnfold.verification.measures import numeric, rms
 from bnfold.verification.subject import subject
 
@@ -35,25 +35,30 @@ def reference(source: onnxfile.ModelFile, order: Order, folder: Path) -> Path:
     copy.CopyFrom(model)
     low = lowering.lowered(copy, here)
     path = folder / "source.onnx"
-    onnxfile.write(low.model, path)
-    if low.converted and not _same(model, path, order, folder):
+    onnxfile.write(low.model, path, data=source.data)
+    if low.converted and not _same(source, path, order, folder):
         raise lowering.refusal(here, low.converted, "converted, it does something else in float64")
     return path
 
 
-def _same(model: onnx.ModelProto, path: Path, order: Order, folder: Path) -> bool:
+def _same(source: onnxfile.ModelFile, path: Path, order: Order, folder: Path) -> bool:
     """Whether both give the same in float64 on the golden inputs."""
-    other = subject(path, "lowered", folder)
-    truth, low = Evaluator(model), Evaluator(other.model)
-    for case in generated(other.inputs, order.batches, order.shapes, order.seed):
-        try:
-            a, b = truth.run(case.feeds), low.run(case.feeds)
-        except (Unsupported, EvaluationError) as cause:
-            raise CheckFailed(f"the model cannot be compared in float64: {show(cause)}") from cause
-        for name, exact in a.items():
-            if exact.shape != b[name].shape:
-                return False
-            apart = rms(numeric(b[name]) - numeric(exact))
-            if not np.isfinite(apart) or apart > _SAME * rms(numeric(exact)):
-                return False
+    truth = Evaluator(source.model, read=source.data.array)
+    with subject(path, "lowered", folder) as other:
+        low = Evaluator(other.model, read=other.data.array)
+        cases = generated(other.inputs, order.batches, order.shapes, order.seed)
+        return all(_alike(truth, low, case) for case in cases)
+
+
+def _alike(truth: Evaluator, low: Evaluator, case: Case) -> bool:
+    try:
+        a, b = truth.run(case.feeds), low.run(case.feeds)
+    except (Unsupported, EvaluationError) as cause:
+        raise CheckFailed(f"the model cannot be compared in float64: {show(cause)}") from cause
+    for name, exact in a.items():
+        if exact.shape != b[name].shape:
+            return False
+        apart = rms(numeric(b[name]) - numeric(exact))
+        if not np.isfinite(apart) or apart > _SAME * rms(numeric(exact)):
+            return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,22 +58,24 @@ def deploy(model: str | os.PathLike[str], to: str | os.PathLike[str], **asked: A
     """
     place, wanted = Path(to), order(**asked)
     manifest.check_place(place)
-    source = onnxfile.read(model)
-    for path in (source.path, *source.data_files):
-        if place.resolve() in path.resolve().parents:
-            raise UsageError("the model lies in the folder that is to be replaced", where=str(to))
-    with onnxfile.replacing_folder(place, mark=MANIFEST) as fresh:
-        making = _Making(source, wanted, fresh)
-        del source  # the weights lie in memory once, and go when they are written
-        made = making.made()
+    with onnxfile.opened(model) as source:
+        for path in (source.path, *source.data_files):
+            if place.resolve() in path.resolve().parents:
+                what = "the model lies in the folder that is to be replaced"
+                raise UsageError(what, where=str(to))
+        with onnxfile.replacing_folder(place, mark=MANIFEST) as fresh, ExitStack() as open_files:
+            made = _Making(source, wanted, fresh, open_files).made()
     return replace(made, folder=place)
 
 
 class _Making:
     """One folder on its way: the model, its proof, the manifest, and the check of them all."""
 
-    def __init__(self, source: onnxfile.ModelFile, asked: Order, folder: Path) -> None:
+    def __init__(
+        self, source: onnxfile.ModelFile, asked: Order, folder: Path, open_files: ExitStack
+    ) -> None:
         self.source, self.order, self.folder = source, asked, folder
+        self.open_files = open_files
         self.name = triton.model_name(source.path.stem)
         plain = asked.layout is Layout.PLAIN
         self.home = folder if plain else folder / self.name / "1"
@@ -92,14 +95,13 @@ class _Making:
         later = bool(converted) or lowered  # else gate 1 folds the original again, and compares
         if not later:
             self._stamp(model, report)
-        onnxfile.write(model, wide_path)
+        onnxfile.write(model, wide_path, data=self.source.data)
         del model
         verdict = self._verified(original_path, wide_path, converted)
         if later:
-            model = onnxfile.read(wide_path).model
-            self._stamp(model, report)
-            onnxfile.write(model, wide_path)
-            del model
+            with onnxfile.opened(wide_path) as file:
+                self._stamp(file.model, report)
+                onnxfile.write(file.model, wide_path, data=file.data)
         original = self._subject(original_path, "original")
         with Runtime(timeout_s=self.order.timeout_s) as runtime:
             cases = golden.inputs(original, self.order, runtime)
@@ -134,10 +136,10 @@ class _Making:
     def _float_model(self) -> tuple[FoldReport, onnx.ModelProto, tuple[lowering.Newer, ...]]:
         """Folded and within the target; in float, whatever is made of it after."""
         self.order.told("folding")
-        model = self.source.model  # read for us alone; and the weights lie in memory once
-        self._spread = int8.spreads(model) if self.order.precision is Precision.INT8 else []
+        model, data = self.source.model, self.source.data  # opened for us alone
+        self._spread = int8.spreads(model, data) if self.order.precision is Precision.INT8 else []
         self.source = replace(self.source, model=onnx.ModelProto())
-        report = fold_in_place(model, self.order.fold)
+        report = fold_in_place(model, self.order.fold, data=data)
         # this machine has to run it too, and a newer runtime takes what an older one takes
         fit = min(self.order.target, targets.installed(), key=lambda one: one.limits)
         low = lowering.lowered(model, fit)
@@ -184,7 +186,7 @@ class _Making:
             spread = int8.quantise(wide, path, given, self.order.provider)
             told: dict[str, Any] = {**spread, "before": self._spread}
         else:
-            made = narrowed(wide.model, precision.value, (*cases, *given))
+            made = narrowed(wide.data.whole(wide.model), precision.value, (*cases, *given))
             onnxfile.write(made.model, path)
             told = self._ranges(made)
         narrow = self._subject(path, precision.value)
@@ -194,7 +196,7 @@ class _Making:
 
     def _subject(self, path: Path, label: str) -> Subject:
         """With a label of its own: sessions are told apart by it."""
-        return replace(subject(path, label, self.work), label=label)
+        return replace(self.open_files.enter_context(subject(path, label, self.work)), label=label)
 
     def _calibration(self, wide: Subject) -> tuple[Case, ...]:
         if self.order.calibration is None:

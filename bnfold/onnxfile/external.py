@@ -77,8 +77,49 @@ class DataFiles:
         if not self.keep(tensor):
             return onnx.numpy_helper.to_array(tensor)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        data = self.places[tensor.name].read()
-        return np.frombuffer(data, dtype).reshape(tuple(tensor.dims))
+        return np.frombuffer(self.raw(tensor), dtype).reshape(tuple(tensor.dims))
+
+    def filled(self, tensor: onnx.TensorProto) -> onnx.TensorProto:
+        """The tensor with its bytes: itself, or a copy of it where they lie elsewhere.
+
+        Raises:
+            ModelError: the file became shorter.
+        """
+        if not self.keep(tensor):
+            return tensor
+        whole = onnx.TensorProto()
+        whole.CopyFrom(tensor)
+        _load(self.places[tensor.name], whole)
+        return whole
+
+    def raw(self, tensor: onnx.TensorProto) -> bytes:
+        """The tensor's raw data, from the message or from where else it lies.
+
+        Raises:
+            ModelError: the file became shorter.
+        """
+        if not self.keep(tensor):
+            return bytes(tensor.raw_data)
+        return self.places[tensor.name].read()
+
+    def length(self, tensor: onnx.TensorProto) -> int:
+        """How many bytes of raw data the tensor has, wherever they lie."""
+        if self.keep(tensor):
+            return nbytes(tensor)
+        return len(tensor.raw_data)
+
+    def whole(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """`model` itself, or a copy with what lies elsewhere.
+
+        Raises:
+            ModelError: a file became shorter.
+        """
+        if not any(map(self.keep, model.graph.initializer)):
+            return model
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        self.fill(copy)
+        return copy
 
     def fill(self, model: onnx.ModelProto) -> None:
         """Bring the initializers of `model` that lie elsewhere into it.
@@ -138,9 +179,14 @@ def may_stay(tensor: onnx.TensorProto, length: int) -> bool:
 
 def _load(place: Place, tensor: onnx.TensorProto) -> None:
     data = place.read()
+    no_longer_external(tensor)
+    tensor.raw_data = data
+
+
+def no_longer_external(tensor: onnx.TensorProto) -> None:
+    """Forget the place of a tensor's data."""
     tensor.ClearField("external_data")
     tensor.ClearField("data_location")
-    tensor.raw_data = data
 
 
 def _open(folders: list[Path], location: str) -> tuple[int, Path]:

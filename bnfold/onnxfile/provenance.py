@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 from bnfold.onnxfile.outline import dense_tensors, outline
 from bnfold.onnxfile.stream import TooLarge, pieces
 from bnfold.version import __version__
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
 PREFIX = "pkg.bnfold."
 
 
-def sha256_of(model: onnx.ModelProto) -> str:
-    """The SHA-256 of the model's deterministic serialisation.
+def sha256_of(model: onnx.ModelProto, data: DataFiles = IN_MEMORY) -> str:
+    """The SHA-256 of the model's deterministic serialisation, with what `data` holds of it.
 
     A model larger than one message is hashed without its raw data, then that data in order.
     """
     try:
         digest = hashlib.sha256()
-        for piece in pieces(model):
+        for piece in pieces(model, data):
             digest.update(piece)
         return digest.hexdigest()
     except TooLarge:
         digest = hashlib.sha256(b"".join(pieces(outline(model, _without_raw))))
     for tensor in dense_tensors(model):
-        digest.update(tensor.raw_data)
+        digest.update(data.raw(tensor))
     return digest.hexdigest()
 
 
@@ -67,7 +68,8 @@ def provenance(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _without_raw(source: onnx.TensorProto, target: onnx.TensorProto) -> None:
-    if not source.HasField("raw_data"):
+    external = source.data_location == onnx.TensorProto.EXTERNAL
+    if not (source.HasField("raw_data") or external):
         target.CopyFrom(source)
         return
     target.name = source.name

@@ -11,8 +11,11 @@ import onnx
 from google.protobuf.message import EncodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from bnfold.onnxfile.external import IN_MEMORY, DataFiles, no_longer_external
+
 LARGEST_MESSAGE = (1 << 31) - 1  # protobuf's limit for one message
 _GRAPH = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
+_RAW = onnx.TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
 _WEIGHT = onnx.GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
 
 
@@ -20,19 +23,19 @@ class TooLarge(Exception):
     """More than the 2 GB of one message."""
 
 
-def pieces(model: onnx.ModelProto) -> Iterator[bytes]:
-    """The deterministic serialisation of `model`, piece by piece.
+def pieces(model: onnx.ModelProto, data: DataFiles = IN_MEMORY) -> Iterator[bytes]:
+    """The deterministic serialisation of `model`, piece by piece; `data` holds what it lacks.
 
     Raises:
         TooLarge: one message cannot hold it; nothing was yielded then.
     """
     graph = model.graph
     if not model.HasField("graph") or len(UnknownFieldSet(model)) or len(UnknownFieldSet(graph)):
-        yield _bytes(model)
+        yield _bytes(data.whole(model))
         return
     head = _bytes(part(graph, lambda number: number < _WEIGHT))
     tail = _bytes(part(graph, lambda number: number > _WEIGHT))
-    sizes = [_size(weight) for weight in graph.initializer]
+    sizes = [_size(weight, data) for weight in graph.initializer]
     prefixes = [_prefix(_WEIGHT, size) for size in sizes]
     length = len(head) + sum(map(len, prefixes)) + sum(sizes) + len(tail)
     before = _bytes(part(model, lambda number: number < _GRAPH)) + _prefix(_GRAPH, length)
@@ -41,7 +44,7 @@ def pieces(model: onnx.ModelProto) -> Iterator[bytes]:
         raise TooLarge
     yield before + head
     for prefix, weight in zip(prefixes, graph.initializer, strict=True):
-        yield prefix + _bytes(weight)
+        yield prefix + _bytes(data.filled(weight))
     yield tail + after
 
 
@@ -60,8 +63,14 @@ def part(message: Message, wanted: Callable[[int], bool]) -> Message:
     return some
 
 
-def _size(weight: onnx.TensorProto) -> int:
-    return len(_bytes(weight))
+def _size(weight: onnx.TensorProto, data: DataFiles) -> int:
+    if not data.keep(weight):
+        return len(_bytes(weight))
+    length = data.length(weight)
+    light = onnx.TensorProto()
+    light.CopyFrom(weight)
+    no_longer_external(light)
+    return len(_bytes(light)) + len(_prefix(_RAW, length)) + length
 
 
 def _bytes(message: Message) -> bytes:

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from bnfold.errors import DataError, ModelError
 from bnfold.onnxfile.atomic import replacing, same_file
+from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 from bnfold.onnxfile.outline import dense_tensors, outline, tensors
 from bnfold.onnxfile.reader import ModelFile
 from bnfold.onnxfile.stream import TooLarge, pieces
@@ -24,10 +25,15 @@ _PAGE = 4096  # runtimes map tensors that begin at a page
 
 
 def write(
-    model: onnx.ModelProto, path: str | os.PathLike[str], *, external: bool = False
+    model: onnx.ModelProto,
+    path: str | os.PathLike[str],
+    *,
+    external: bool = False,
+    data: DataFiles = IN_MEMORY,
 ) -> tuple[Path, ...]:
     """Write `model` whole or not at all; answers the files written, the model first.
 
+    `data` holds the initializers that are not in memory: they pass through one at a time.
     Weights go to `<stem>-<sha256[:12]>.data` beside it where `external` asks for it or one
     message cannot hold them. At every moment the model on disk names a complete data file.
 
@@ -37,8 +43,9 @@ def write(
     """
     target = Path(path)
     with _ending_old_data(target) as kept:
-        if (external or not _write_one(model, target)) and (data := _write_pair(model, target)):
-            kept.add(data)
+        if external or not _write_one(model, target, data):
+            beside = _write_pair(model, target, data)
+            kept.update({beside} if beside else ())
     return (target, *kept)
 
 
@@ -52,7 +59,7 @@ def copy(source: ModelFile, path: str | os.PathLike[str]) -> tuple[Path, ...]:
     if same_file(source.path, path):
         return ()
     if source.external:
-        return write(source.whole(), path, external=True)
+        return write(source.model, path, external=True, data=source.data)
     data = source.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise DataError("the file changed while it was in use", where=show(source.path, 300))
@@ -61,53 +68,53 @@ def copy(source: ModelFile, path: str | os.PathLike[str]) -> tuple[Path, ...]:
     return (Path(path),)
 
 
-def _write_one(model: onnx.ModelProto, target: Path) -> bool:
+def _write_one(model: onnx.ModelProto, target: Path, data: DataFiles) -> bool:
     """Write one file; False where one message cannot hold the model."""
     try:
         with replacing(target) as file:
-            for piece in pieces(model):
+            for piece in pieces(model, data):
                 file.write(piece)
     except TooLarge:
         return False
     return True
 
 
-def _write_pair(model: onnx.ModelProto, target: Path) -> Path | None:
+def _write_pair(model: onnx.ModelProto, target: Path, data: DataFiles) -> Path | None:
     """Write the data file, then the model that names it; answers the data file, if one is made."""
-    data = _data_file(model, target)
-    message, filled = _referring(model, data.name)
-    stood = data.exists()
+    beside = _data_file(model, target, data)
+    message, filled = _referring(model, beside.name, data)
+    stood = beside.exists()
     try:
         if filled:
-            with replacing(data) as file:
-                for piece in _layout(model):
+            with replacing(beside) as file:
+                for piece in _layout(model, data):
                     file.write(piece)
         with replacing(target) as file:
             file.write(message)
     except BaseException:
         if not stood:
             with suppress(OSError, DecodeError):  # in doubt it stays
-                _drop({data} - _named_by(target))
+                _drop({beside} - _named_by(target))
         raise
-    return data if filled else None
+    return beside if filled else None
 
 
-def _data_file(model: onnx.ModelProto, target: Path) -> Path:
+def _data_file(model: onnx.ModelProto, target: Path, data: DataFiles) -> Path:
     """Named by its content, hence never written over with other bytes."""
     digest = hashlib.sha256()
-    for piece in _layout(model):
+    for piece in _layout(model, data):
         digest.update(piece)
     real = Path(os.path.realpath(target))
     return real.with_name(f"{real.stem}-{digest.hexdigest()[:12]}.data")
 
 
-def _referring(model: onnx.ModelProto, location: str) -> tuple[bytes, bool]:
+def _referring(model: onnx.ModelProto, location: str, data: DataFiles) -> tuple[bytes, bool]:
     """The message whose larger tensors lie in `location`, and whether there is any."""
     offset = 0
 
     def name_place(source: onnx.TensorProto, shell: onnx.TensorProto) -> None:
         nonlocal offset
-        length = len(source.raw_data)
+        length = data.length(source)
         if length < _SMALLEST:
             shell.CopyFrom(source)
             return
@@ -122,12 +129,12 @@ def _referring(model: onnx.ModelProto, location: str) -> tuple[bytes, bool]:
     return message, bool(offset)
 
 
-def _layout(model: onnx.ModelProto) -> Iterator[bytes]:
+def _layout(model: onnx.ModelProto, data: DataFiles) -> Iterator[bytes]:
     """The data file's bytes: each tensor `outline` reaches, beginning at a page."""
     size = 0
     for tensor in dense_tensors(model):
-        raw = tensor.raw_data
-        if len(raw) >= _SMALLEST:
+        raw = data.raw(tensor) if data.length(tensor) >= _SMALLEST else b""
+        if raw:
             yield b"\0" * (-size % _PAGE)
             yield raw
             size += -size % _PAGE + len(raw)

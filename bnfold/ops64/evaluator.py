@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx.numpy_helper import to_array
 
 from bnfold.ops64 import control
 from bnfold.ops64.call import FLOATS, Array, Call, Unsupported, raised
@@ -19,6 +19,7 @@ from bnfold.ops64.program import Program, Step, needed, program_of, program_of_f
 
 OnValue = Callable[[str, Array], None]
 Perturb = Callable[[str, Array, int], Array]
+Read = Callable[[onnx.TensorProto], Array]
 Env = dict[str, Value]
 
 # inputs that hold learned numbers: what a perturbation of the weights may touch
@@ -74,12 +75,11 @@ class Evaluator:
     """A model prepared once, run many times. Values are freed after their last reader."""
 
     def __init__(
-        self,
-        model: onnx.ModelProto,
-        *,
-        perturb: Perturb | None = None,
+        self, model: onnx.ModelProto, *, perturb: Perturb | None = None, read: Read = to_array
     ) -> None:
         """`perturb(name, value, type)` replaces each learned constant where it is used.
+
+        `read` gives the values of an initializer, each time that a node reads it.
 
         Raises:
             EvaluationError: the graph has a cycle.
@@ -95,6 +95,7 @@ class Evaluator:
         self._opset = _opset(model.opset_import)
         self._kernels = kernels()
         self._perturb = perturb
+        self._read = read
         self._input_types = {
             value.name: value.type.tensor_type.elem_type for value in model.graph.input
         }
@@ -247,7 +248,7 @@ class Evaluator:
         key = id(tensor)
         if key in self._small:
             return self._small[key]
-        value = Value(raised(numpy_helper.to_array(tensor)), tensor.data_type, fixed=True)
+        value = Value(raised(self._read(tensor)), tensor.data_type, fixed=True)
         if value.array.size <= 4096:
             self._small[key] = value
         return value

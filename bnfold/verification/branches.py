@@ -17,13 +17,14 @@ from bnfold.ops64.control import Branch
 from bnfold.show import show
 from bnfold.verification.cases import Case
 from bnfold.verification.gates import Float64Gate
+from bnfold.verification.subject import Subject
 from bnfold.verification.truth import NotMet, Truth
 from bnfold.verification.verdict import JITTER_LIMIT, Gate
 
 NAME = "branches"
 MOST = 24  # so many are taken one by one; of further ones nothing is proven
 _CASES = 2
-Models = tuple[onnx.ModelProto, onnx.ModelProto]
+Models = tuple[Subject, Subject]
 
 
 @dataclass(slots=True)
@@ -100,15 +101,16 @@ def alike(models: Models, branch: Branch) -> bool:
     return bool(ours) and ours == theirs
 
 
-def _held(model: onnx.ModelProto, branch: Branch) -> Iterator[tuple[bytes, ...]]:
+def _held(model: Subject, branch: Branch) -> Iterator[tuple[bytes, ...]]:
     """The bodies of that branch, each with the constants of the main graph that it captures."""
-    for node in _nodes(model.graph):
+    graph = model.model.graph
+    for node in _nodes(graph):
         if node.op_type == "If" and node.input[0] == branch.condition:
             body = next(a.g for a in node.attribute if a.name == branch.name)
             reads = {name for inner in _nodes(body) for name in inner.input}
             reads |= {value.name for value in body.output}
-            fixed = [t for t in model.graph.initializer if t.name in reads]
-            made = [n for n in model.graph.node if n.op_type == "Constant" and n.output[0] in reads]
+            fixed = [model.data.filled(t) for t in graph.initializer if t.name in reads]
+            made = [n for n in graph.node if n.op_type == "Constant" and n.output[0] in reads]
             yield (
                 body.SerializeToString(deterministic=True),
                 *sorted(part.SerializeToString(deterministic=True) for part in (*fixed, *made)),

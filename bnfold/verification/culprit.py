@@ -59,8 +59,10 @@ def bisect(original: Model, candidate: Model | None = None, **asked: Unpack[Aske
     if candidate is None:
         return _breaking_fold(original, asked)
     question = Question(**asked)
-    with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
-        a, b = subjects(original, candidate, Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="bnfold-") as folder,
+        subjects(original, candidate, Path(folder)) as (a, b),
+    ):
         if not layer_walk.surviving(a.model, b.model):
             raise CheckFailed("no tensor has the same name in both models")
         found = fitting(

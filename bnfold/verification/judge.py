@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
@@ -103,8 +104,10 @@ def verify(a: Model, b: Model, **asked: Unpack[Asked]) -> Verdict:
     question = Question(**asked)
     if (question.rtol is None) != (question.atol is None):
         raise UsageError("rtol and atol go together", hint="--rtol 1e-3 --atol 1e-5")
-    with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
-        pair = subjects(a, b, Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="bnfold-") as folder,
+        subjects(a, b, Path(folder)) as pair,
+    ):
         verdict = fitting(pair[0], question, lambda cases: _answered(pair, cases, question))
     return replace(verdict, seconds=round(time.monotonic() - began, 3))
 
@@ -180,20 +183,21 @@ def _answered(
     return replace(verdict, metric=numbers, layers=walked)
 
 
-def subjects(a: Model, b: Model, folder: Path) -> tuple[Subject, Subject]:
-    """Both models, with labels that differ.
+@contextmanager
+def subjects(a: Model, b: Model, folder: Path) -> Iterator[tuple[Subject, Subject]]:
+    """Both models, with labels that differ, their files open inside the block.
 
     Raises:
         UsageError: there is no such file.
         ModelError: not a sound ONNX model.
         CheckFailed: the signatures differ.
     """
-    first, second = subject(a, "original", folder), subject(b, "candidate", folder)
-    if first.label == second.label:  # sessions and reports are told apart by it
-        first = replace(first, label=f"{first.label} (original)")
-        second = replace(second, label=f"{second.label} (candidate)")
-    check_signatures(first, second)
-    return first, second
+    with subject(a, "original", folder) as first, subject(b, "candidate", folder) as second:
+        if first.label == second.label:  # sessions and reports are told apart by it
+            first = replace(first, label=f"{first.label} (original)")
+            second = replace(second, label=f"{second.label} (candidate)")
+        check_signatures(first, second)
+        yield first, second
 
 
 def _batches(batches: Sequence[int]) -> tuple[int, ...]:

@@ -93,11 +93,12 @@ class _Evaluators:
 
 
 def _evaluators(a: Subject, b: Subject) -> _Evaluators:
+    reference = reference_of(a, b)
     return _Evaluators(
         frozenset(surviving(a.model, b.model)),
-        Evaluator(reference_of(a, b).model),
-        Evaluator(a.model),
-        Evaluator(b.model),
+        Evaluator(reference.model, read=reference.data.array),
+        Evaluator(a.model, read=a.data.array),
+        Evaluator(b.model, read=b.data.array),
     )
 
 

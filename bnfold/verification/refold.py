@@ -11,6 +11,7 @@ import onnx
 from bnfold.folding.engine import Allowed, everywhere
 from bnfold.folding.report import Fold, FoldReport, Options
 from bnfold.merging.engine import folded_in_place
+from bnfold.onnxfile import IN_MEMORY, DataFiles
 from bnfold.verification import certificate
 from bnfold.verification.subject import Subject
 from bnfold.verification.verdict import Gate
@@ -23,6 +24,7 @@ class Reference:
     model: onnx.ModelProto
     gate: Gate
     folds: tuple[Fold, ...] = ()
+    data: DataFiles = IN_MEMORY
 
 
 def reference_of(original: Subject, candidate: Subject) -> Reference:
@@ -32,27 +34,32 @@ def reference_of(original: Subject, candidate: Subject) -> Reference:
     unfolded weights would let faults pass wherever means and biases cancel (docs/tolerance.md).
     What cannot be folded again is its own reference.
     """
-    options = certificate.options_of(candidate, original)
-    if isinstance(options, str):
-        again = refolded(original.model, {})
-        model = original.model if isinstance(again, str) else again[0]
-        return Reference(model, certificate.skipped(options))
-    again = refolded(original.model, options)
+    recorded = certificate.options_of(candidate, original)
+    again = refolded(original, {} if isinstance(recorded, str) else recorded)
     if isinstance(again, str):
-        return Reference(original.model, certificate.skipped(again))
+        return Reference(original.model, certificate.skipped(again), data=original.data)
     model, report = again
-    return Reference(model, certificate.certificate(candidate, model), report.folded)
+    data = original.data
+    if certificate.identical(candidate, model, data):  # these constants need no memory then
+        model, data = candidate.model, candidate.data
+    if isinstance(recorded, str):
+        return Reference(model, certificate.skipped(recorded), data=data)
+    gate = certificate.certificate(candidate, model, data)
+    return Reference(model, gate, report.folded, data)
 
 
 def refolded(
-    model: onnx.ModelProto, recorded: Mapping[str, Any], allowed: Allowed = everywhere
+    original: Subject, recorded: Mapping[str, Any], allowed: Allowed = everywhere
 ) -> tuple[onnx.ModelProto, FoldReport] | str:
-    """A copy of `model`, folded with `recorded` options; or why this version cannot."""
+    """The original's graph folded with `recorded` options; or why this version cannot.
+
+    What the fold leaves as it was lies where the original's data lie.
+    """
     known = {field.name for field in fields(Options)}
     if not recorded.keys() <= known:
         return "the candidate was folded with options that this version does not know"
     again = onnx.ModelProto()
-    again.CopyFrom(model)
+    again.CopyFrom(original.model)
     linear = tuple(recorded.get("linear", ()))
     options = Options(**{**recorded, "linear": linear})
-    return again, folded_in_place(again, options, allowed)
+    return again, folded_in_place(again, options, allowed, original.data)

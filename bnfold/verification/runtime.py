@@ -46,6 +46,7 @@ class Runtime:
         self.provider = PROVIDERS[provider]
         self.version = ""
         self.nodes: dict[str, dict[str, int]] = {}
+        self.takes_turns = False  # whether a session was closed to make room for another
         self._threads = threads or len(_cpus())
         self._timeout_s = timeout_s
         self._child: subprocess.Popen[bytes] | None = None
@@ -89,6 +90,7 @@ class Runtime:
                 hint="bnfold doctor says why; " + (both_installed() or INSTALL),
             )
         self.version = reply["version"]
+        self.takes_turns |= reply["turns"]
         self._loaded[key] = subject
         return key
 

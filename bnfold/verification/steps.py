@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bnfold.errors import CheckFailed, ModelError
 from bnfold.folding.report import Fold
+from bnfold.show import show
 from bnfold.verification.judge import Asked, verify
 from bnfold.verification.refold import refolded
 from bnfold.verification.subject import Model, Subject, subject
@@ -39,12 +40,13 @@ class _Trials:
         return self.said[labels]
 
     def _judged(self, labels: frozenset[str]) -> str:
-        again = refolded(self.original.model, {}, lambda spot: spot.label in labels)
+        again = refolded(self.original, {}, lambda spot: spot.label in labels)
         assert not isinstance(again, str)
+        self.original.data.fill(again[0])
         try:
-            verdict = verify(self.original.model, again[0], **self.asked)
+            verdict = verify(self.original.path, again[0], **self.asked)
         except (ModelError, CheckFailed) as cause:
-            if cause.where == "original":
+            if cause.where == show(self.original.path.name):
                 raise  # not the fold's doing
             return str(cause)
         return "" if verdict.ok else verdict.sentence
@@ -56,9 +58,11 @@ def breaking(original: Model, asked: Asked) -> Found:
     Raises:
         BnfoldError: as `verify`, where the original itself cannot be judged.
     """
-    with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
-        source = subject(original, "original", Path(folder))
-        whole = refolded(source.model, {})
+    with (
+        tempfile.TemporaryDirectory(prefix="bnfold-") as folder,
+        subject(original, "original", Path(folder)) as source,
+    ):
+        whole = refolded(source, {})
         if isinstance(whole, str):
             raise CheckFailed(whole)
         folds = whole[1].folded

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ import onnx
 from bnfold import onnxfile
 from bnfold.errors import CheckFailed, ModelError, UsageError
 from bnfold.graph import surgeon
+from bnfold.onnxfile import IN_MEMORY, DataFiles
+from bnfold.onnxfile.tensors import nbytes
 from bnfold.onnxfile.validator import located
 from bnfold.show import show
 from bnfold.verification import indexed
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto | Any
 Dim = int | str | None
+_LARGE = 1 << 28  # bytes of weights given in memory that are read from a file of ours instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +51,45 @@ class Subject:
     outputs: tuple[Port, ...]
     size: int
     """Bytes on disk, the files of external data with it."""
+    data: DataFiles = IN_MEMORY
+    """Where the initializers lie that are not in the message."""
 
 
-def subject(model: Model, label: str, folder: Path) -> Subject:
+@contextmanager
+def subject(model: Model, label: str, folder: Path) -> Iterator[Subject]:
     """A model by any door of `fold`, made ready; what lay in memory is written into `folder`.
+
+    Large weights stay in their files, which stand open inside the block.
 
     Raises:
         UsageError: there is no such file, or it is of no known kind.
         ModelError: it is no sound ONNX model, or an input is no tensor.
     """
     if isinstance(model, str | os.PathLike):
-        file = onnxfile.read(model)
-        name = show(Path(model).name)
-        if any("\ud800" <= letter <= "\udfff" for letter in str(file.path.resolve())):
-            what = "ONNX Runtime opens no file whose path is not UTF-8"
-            raise UsageError(what, where=show(model, 300), hint="rename it")
-        return _subject(file.model, file.path.resolve(), name, file.sha256, file.size)
-    if isinstance(model, bytes | bytearray | memoryview):
-        data = bytes(model)
-        proto, digest = onnxfile.parse(data, label), hashlib.sha256(data).hexdigest()
-    else:
-        proto = _own(model, label)
-        digest = onnxfile.sha256_of(proto)
+        with onnxfile.opened(model) as file:
+            if any("\ud800" <= letter <= "\udfff" for letter in str(file.path.resolve())):
+                what = "ONNX Runtime opens no file whose path is not UTF-8"
+                raise UsageError(what, where=show(model, 300), hint="rename it")
+            yield _subject(file, show(Path(model).name), file.sha256)
+        return
+    proto, digest = _message(model, label)
     onnxfile.validate(proto, label)
     path = folder / f"{label}.onnx"
-    size = sum(file.stat().st_size for file in onnxfile.write(proto, path))
-    return _subject(proto, path, label, digest, size)
+    large = _size(proto) > _LARGE
+    written = onnxfile.write(proto, path, external=large)
+    if large:
+        del proto
+        with onnxfile.opened(path) as file:
+            yield _subject(file, label, digest)
+        return
+    yield _subject(onnxfile.ModelFile(proto, path, digest, written[1:]), label, digest)
 
 
-def _own(source: Any, label: str) -> onnx.ModelProto:
-    """A message that is ours: a copy of the caller's, or what another library's graph becomes."""
+def _message(source: Any, label: str) -> tuple[onnx.ModelProto, str]:
+    """The message and its hash; nothing here changes it, so a caller's is not copied."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+        return onnxfile.parse(data, label), hashlib.sha256(data).hexdigest()
     with located(label):
         given = source if isinstance(source, onnx.ModelProto) else surgeon.to_proto(source)
     if given is None:
@@ -84,13 +97,17 @@ def _own(source: Any, label: str) -> onnx.ModelProto:
             f"cannot verify a {type(source).__name__}",
             hint="give a path, bytes, an onnx.ModelProto or an onnx_graphsurgeon.Graph",
         )
-    proto = onnx.ModelProto()
-    proto.CopyFrom(given)
-    return proto
+    return given, onnxfile.sha256_of(given)
 
 
-def _subject(model: onnx.ModelProto, path: Path, label: str, sha256: str, size: int) -> Subject:
-    graph = model.graph
+def _size(model: onnx.ModelProto) -> int:
+    """Bytes of the main graph's weights."""
+    weights = (t for t in model.graph.initializer if t.data_type != onnx.TensorProto.STRING)
+    return sum(map(nbytes, weights))
+
+
+def _subject(file: onnxfile.ModelFile, label: str, sha256: str) -> Subject:
+    graph = file.model.graph
     given = {tensor.name for tensor in graph.initializer}
     given |= {tensor.values.name for tensor in graph.sparse_initializer}
     tables = indexed.rows(graph)
@@ -100,7 +117,8 @@ def _subject(model: onnx.ModelProto, path: Path, label: str, sha256: str, size: 
         if value.name not in given
     )
     outputs = tuple(_port(value, label) for value in graph.output)
-    return Subject(model, path, label, sha256, inputs, outputs, size)
+    path = file.path.resolve()
+    return Subject(file.model, path, label, sha256, inputs, outputs, file.size, file.data)
 
 
 def _port(value: onnx.ValueInfoProto, label: str) -> Port:

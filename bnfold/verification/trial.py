@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from bnfold.ops64 import EvaluationError, Unsupported
 from bnfold.show import show
 from bnfold.verification.branches import Untaken
 from bnfold.verification.cases import Array, Case, Misfit
-from bnfold.verification.evidence import Evidence, opened
+from bnfold.verification.evidence import Evidence, Runs, opened
 from bnfold.verification.judgement import judged
 from bnfold.verification.measures import finite
 from bnfold.verification.refold import reference_of
@@ -58,17 +58,17 @@ class Trial:
             ModelError: ONNX Runtime cannot load a model.
         """
         a, b = self.pair
+        reference = reference_of(a, b)  # before ONNX Runtime holds a model: both may be large
         keys = {
             f"{side} {level}": self.runtime.load(b if side == "candidate" else a, level)
             for side, level in runs_on(self.runtime.provider)
         }
-        reference = reference_of(a, b)
         evidence = opened(self.pair, reference.gate, reference.folds, self.tolerance)
         unit = evidence.narrowing.unit
-        truth = Truth(a, b, reference.model, evidence.pairs, self.seed, unit)
-        for k, (case, draws) in enumerate(zip(self.cases, draws_of(self.cases), strict=True)):
-            self.told(k, len(self.cases), case.name)
-            self._pass(case, evidence, truth, keys, draws)
+        truth = Truth(a, b, reference.model, evidence.pairs, self.seed, unit, reference.data)
+        draws = draws_of(self.cases)
+        for case, runs, drawn in zip(self.cases, self._runs(keys), draws, strict=True):
+            self._pass(case, runs, evidence, truth, drawn)
         self.told(len(self.cases), len(self.cases), "done")
         if evidence.reference == "tolerance" and not evidence.tolerance.gate().ok:
             self._answers_alike(keys["original none"])
@@ -82,10 +82,23 @@ class Trial:
             seed=self.seed,
         )
 
-    def _pass(
-        self, case: Case, evidence: Evidence, truth: Truth, keys: dict[str, str], draws: range
-    ) -> None:
-        runs = {run: self._run(run, key, case) for run, key in keys.items()}
+    def _runs(self, keys: Mapping[str, str]) -> Iterator[Runs]:
+        """What ONNX Runtime gives for each case: model by model where opening one takes long."""
+        if not self.runtime.takes_turns:
+            for k, case in enumerate(self.cases):
+                self.told(k, len(self.cases), case.name)
+                yield {run: self._run(run, key, case) for run, key in keys.items()}
+            return
+        found: list[dict[str, dict[str, Array]]] = [{} for _ in self.cases]
+        for run, key in keys.items():
+            self.told(0, len(self.cases), run)
+            for case, runs in zip(self.cases, found, strict=True):
+                runs[run] = self._run(run, key, case)
+        for k, case in enumerate(self.cases):
+            self.told(k, len(self.cases), case.name)
+            yield found[k]
+
+    def _pass(self, case: Case, runs: Runs, evidence: Evidence, truth: Truth, draws: range) -> None:
         bad = finite(runs["original none"])
         if bad is not None:
             raise CheckFailed(
@@ -106,8 +119,7 @@ class Trial:
         """What no input took, unless a certificate holds it all."""
         if evidence.reference == "float64" and not evidence.certificate.ok:
             units = evidence.float64.units
-            models = self.pair[0].model, self.pair[1].model
-            left = Untaken(models, truth, self.cases, units)
+            left = Untaken(self.pair, truth, self.cases, units)
             evidence.branches = left.gate()
             evidence.unproven = tuple(left.unproven)
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from bnfold.errors import CheckFailed
+from bnfold.onnxfile import IN_MEMORY, DataFiles
 from bnfold.ops64 import Evaluator
 from bnfold.ops64.control import Branch
 from bnfold.show import show
@@ -55,6 +56,7 @@ _MOVING = frozenset(
         "Unsqueeze",
     )
 )
+_BLOCK = 1 << 16  # elements that jitter mixes at a time: what it takes beside a weight stays small
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +106,32 @@ def jitter(seed: int, least: float = 0.0) -> Callable[[str, Array, int], Array]:
 
     def perturb(name: str, value: Array, kind: int) -> Array:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), value.size])
-        signs = _signs(value, rng.integers(0, 2**64, dtype=np.uint64))
-        moved = value * (1.0 + max(UNIT.get(kind, 0.0), least) * signs)
-        if kind == onnx.TensorProto.FLOAT16:  # among the subnormal numbers the steps shrink no more
-            quiet = (np.abs(value) < _NORMAL_HALF) & (value != 0.0)
-            moved = np.where(quiet, value + _HALF_STEP * signs, moved)
-        return np.asarray(moved)
+        draw = rng.integers(0, 2**64, dtype=np.uint64)
+        flat = np.ascontiguousarray(value, np.float64).reshape(-1)
+        moved = np.empty_like(flat)
+        unit = max(UNIT.get(kind, 0.0), least)
+        for start in range(0, flat.size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            moved[part] = _moved(flat[part], _signs(flat[part], draw), unit, kind)
+        return moved.reshape(value.shape)
 
     return perturb
 
 
+def _moved(value: Array, signs: Array, unit: float, kind: int) -> Array:
+    moved = value * (1.0 + unit * signs)
+    if kind == onnx.TensorProto.FLOAT16:  # among the subnormal numbers the steps shrink no more
+        quiet = (np.abs(value) < _NORMAL_HALF) & (value != 0.0)
+        moved = np.where(quiet, value + _HALF_STEP * signs, moved)
+    return np.asarray(moved)
+
+
 def _signs(value: Array, draw: np.uint64) -> Array:
     """A fair sign for each distinct number: the top bit of its bits, mixed (splitmix64)."""
-    mixed = np.ascontiguousarray(value, np.float64).view(np.uint64) ^ draw
+    mixed = value.view(np.uint64) ^ draw
     for shift, odd in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(odd)
-    return np.asarray((mixed >> np.uint64(63)) * 2.0 - 1.0).reshape(value.shape)
+    return np.asarray((mixed >> np.uint64(63)) * 2.0 - 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +159,17 @@ class Truth:
         pairs: Sequence[Watched],
         seed: int,
         least: float = 0.0,
+        data: DataFiles = IN_MEMORY,
     ) -> None:
+        """`data` holds what the reference has not in memory."""
         self.pairs = tuple(pairs)
-        self._a = Evaluator(a.model)
-        self._b = Evaluator(b.model)
+        self._a = Evaluator(a.model, read=a.data.array)
+        self._b = Evaluator(b.model, read=b.data.array)
         self._reference = reference
         # jitter is measured from the reference itself: a fold that is wrong in both the candidate
         # and the fold again must not hide behind its own error
-        self._still = self._b if reference.graph == b.model.graph else Evaluator(reference)
+        same = reference is b.model
+        self._still = self._b if same else Evaluator(reference, read=data.array)
         self._seed = seed
         self._least = least
 

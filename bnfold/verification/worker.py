@@ -39,7 +39,7 @@ class _Sessions:
         reply = self._opened(asked)
         if asked["key"] in self.made:
             self.asked[asked["key"]] = asked
-        return reply, {}
+        return {**reply, "turns": len(self.made) < len(self.asked)}, {}
 
     def _make_room(self, size: int) -> None:
         """Close sessions, oldest first, until one more of `size` bytes fits beside the rest."""

@@ -36,7 +36,8 @@ def test_the_level_that_errs_more_sets_the_bound(tmp_path, none, all_):
     )
     runtime = _Runtime(none=none, all=all_)
     case = Case("unit x1", {"x": np.arange(4, dtype=np.float32)})
-    (found,) = golden.answers(subject(model, "original", tmp_path), [case], runtime)
+    with subject(model, "original", tmp_path) as original:
+        (found,) = golden.answers(original, [case], runtime)
     assert found.outputs["y"].tolist() == [1, 2, 3, 4]
     assert found.bounds["y"] == pytest.approx(RUNTIME_LIMIT * 0.5, rel=1e-5)
     assert not runtime.open
