@@ -114,14 +114,20 @@ def change_messages(value: Any, model: Message, rng: random.Random) -> None:
     if act == 0:
         del value[place]
     elif act == 1:
-        value.add().CopyFrom(rng.choice(others))
+        value.add().CopyFrom(apart(rng.choice(others)))
     elif act == 2:
-        value[place].CopyFrom(kind.FromString(rng.choice(others).SerializeToString()))
+        value[place].CopyFrom(apart(rng.choice(others)))
     else:
-        kept = [kind.FromString(one.SerializeToString()) for one in value]
+        kept = [apart(one) for one in value]
         rng.shuffle(kept)
         del value[:]
         value.extend(kept)
+
+
+def apart(message: Message) -> Message:
+    """A copy that shares nothing: protobuf copies a node into its own body until the stack ends."""
+    copy: Message = type(message).FromString(message.SerializeToString())
+    return copy
 
 
 def change_values(value: Any, field: Any, model: Message, rng: random.Random) -> None:
@@ -186,7 +192,8 @@ def place_of(error: BaseException) -> str:
 
 
 def one_input(data: bytes, findings: Path) -> None:
-    """Check one input and keep it if it is a finding."""
+    """Check one input and keep it if it is a finding; the one under way lies in `last.onnx`."""
+    (findings / "last.onnx").write_bytes(data)
     try:
         check(data)
     except BaseException as error:
