@@ -21,6 +21,8 @@ MOST_SHIFT = 16.0
 
 def rebased(index: GraphIndex, walls: Walls, norm: Node, m: Affine) -> Plan | Refusal:
     """The plan that makes a BatchNorm's map the basis of the tensor it reads."""
+    if m.is_identity:  # it stands between two borders of the graph, or it would be gone
+        return Refusal(Reason.VALUE_USED_ELSEWHERE, norm.outputs[0])
     if not m.invertible or not _is_tame(index, norm, m):
         return Refusal(Reason.VALUE_USED_ELSEWHERE, norm.inputs[0])
     return cheapest(lambda choices: _walk(index, walls, norm, m, choices))

@@ -160,3 +160,12 @@ def test_a_trunk_stays(norms: Sequence[Parameters], first: Build) -> None:
     report = folded(trunk(norms, padded, first))
     assert rebased(report) == 0
     assert report.after.batchnorms == 2
+
+
+def test_an_identity_between_two_borders_stays() -> None:
+    """There is no trunk whose basis could change."""
+    net = Net("identity")
+    one, none = [1.0] * 4, [0.0] * 4
+    parameters = (one, none, none, one)
+    model = net.out(net.bn(net.input(("N", 4)), 4, parameters=parameters, eps=0.0)).model()
+    assert len(bnfold.fold(model, AGGRESSIVE).report.remaining) == 1
