@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from bnfold.latency import runtime
 from bnfold.latency.machine import Machine, machine
 from bnfold.latency.report import SCHEMA
 from bnfold.latency.rounds import LEAST_ROUNDS
+from bnfold.onnxfile import read_json
 from bnfold.show import show
 
 _NEEDED = {"machine": dict, "rows": list, "provider": str, "optimization": str, "threads": int}
@@ -84,12 +84,12 @@ def read_baseline(path: str | os.PathLike[str]) -> Baseline:
 
 def _object(path: Path, where: str) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_json(path)
     except FileNotFoundError:
         raise UsageError("there is no such baseline", where=where) from None
     except IsADirectoryError:
         raise UsageError("the baseline is a folder", where=where) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"the baseline cannot be read: {error}", where=where) from error
     if not isinstance(told, dict):
         what = f"the baseline is not of schema {SCHEMA}, but {type(told).__name__}"

@@ -6,6 +6,7 @@ from bnfold.onnxfile.composition import Makeup, makeup
 from bnfold.onnxfile.external import IN_MEMORY, DataFiles
 from bnfold.onnxfile.folders import check_folder, replacing_folder
 from bnfold.onnxfile.manifest import check_manifest, write_manifest
+from bnfold.onnxfile.plain import parse_json, read_json, read_plain
 from bnfold.onnxfile.provenance import provenance, sha256_of, stamp
 from bnfold.onnxfile.reader import ModelFile, opened, parse, read
 from bnfold.onnxfile.validator import validate
@@ -24,8 +25,11 @@ __all__ = [
     "makeup",
     "opened",
     "parse",
+    "parse_json",
     "provenance",
     "read",
+    "read_json",
+    "read_plain",
     "replacing",
     "replacing_folder",
     "same_file",

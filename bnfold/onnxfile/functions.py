@@ -19,14 +19,22 @@ Body = onnx.GraphProto | onnx.FunctionProto
 def check_functions(model: onnx.ModelProto) -> None:
     """Refuse recursion, calls that multiply, and references to attributes out of place.
 
+    A function named as an operator of onnx is refused as well: which of the two runs is up to
+    each runtime, says onnx.proto.
+
     Raises:
-        ModelError: a function calls itself, is there twice, or the model bursts.
+        ModelError: a function calls itself, is there twice, hides an operator, or the model bursts.
     """
     functions: dict[Key, onnx.FunctionProto] = {}
     for function in model.functions:
         key = (_domain(function.domain), function.name, getattr(function, "overload", ""))
         if key in functions:
             raise ModelError(f"the function '{show(function.name)}' is there twice")
+        if onnx.defs.has(function.name, key[0]):
+            raise ModelError(
+                f"the function '{show(function.name)}' has the name of an operator of onnx",
+                hint="rename it: runtimes differ in which of the two they run",
+            )
         functions[key] = function
     sizes: dict[Key, int] = {}
     for key in functions:

@@ -16,6 +16,7 @@ import onnx
 from bnfold.errors import CheckFailed, DataError, UsageError
 from bnfold.onnxfile.atomic import write_text
 from bnfold.onnxfile.outline import tensors
+from bnfold.onnxfile.plain import read_json
 from bnfold.show import show
 
 SCHEMA = "bnfold.manifest/1"
@@ -73,10 +74,10 @@ def _read(path: Path) -> list[Any]:
     try:
         if path.stat().st_size > _LARGEST:
             raise DataError(f"larger than {_LARGEST} bytes", where=where)
-        found = json.loads(path.read_text("utf-8"))
+        found = read_json(path)
     except FileNotFoundError as error:
         raise UsageError("there is no such manifest", where=where) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"the manifest cannot be read: {show(error)}", where=where) from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise DataError(f"this is no {SCHEMA}", where=where)

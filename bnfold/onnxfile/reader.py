@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from bnfold.errors import ModelError, UsageError
 from bnfold.onnxfile.external import IN_MEMORY, DataFiles, opened_data
+from bnfold.onnxfile.plain import read_plain
 from bnfold.onnxfile.stream import LARGEST_MESSAGE
 from bnfold.onnxfile.validator import located, validate
 from bnfold.show import show
@@ -104,16 +105,8 @@ def parse(data: bytes, where: str | None = None) -> onnx.ModelProto:
 def _bytes_of(file: Path) -> bytes:
     where = show(file, 300)
     try:
-        found = file.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise UsageError("this is a folder, not a model file", where=where)
-        if not stat.S_ISREG(found.st_mode):
-            raise UsageError("this is not a regular file", where=where)
-        if found.st_size > LARGEST_MESSAGE:
-            raise ModelError(
-                "an ONNX file ends at 2 GB", where=where, hint="keep the weights as external data"
-            )
-        return file.read_bytes()
+        _check_kind(os.stat(file), where)
+        return read_plain(file)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError("there is no such file", where=where) from error
     except (OSError, ValueError) as error:
@@ -121,3 +114,14 @@ def _bytes_of(file: Path) -> bytes:
         if getattr(error, "errno", None) in (errno.ELOOP, errno.ENAMETOOLONG):
             raise UsageError(f"there is no such file: {reason}", where=where) from error
         raise ModelError(f"the file cannot be read: {show(reason)}", where=where) from error
+
+
+def _check_kind(found: os.stat_result, where: str) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise UsageError("this is a folder, not a model file", where=where)
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError("this is not a regular file", where=where)
+    if found.st_size > LARGEST_MESSAGE:
+        raise ModelError(
+            "an ONNX file ends at 2 GB", where=where, hint="keep the weights as external data"
+        )

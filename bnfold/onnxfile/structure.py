@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
 
@@ -15,6 +15,12 @@ from bnfold.show import show
 Body = onnx.GraphProto | onnx.FunctionProto
 Scopes = tuple[set[str], ...]
 _KINDS = frozenset(onnx.TensorProto.DataType.values())
+_HOLDERS = {
+    "sequence_type": "elem_type",
+    "optional_type": "elem_type",
+    "map_type": "value_type",
+}
+_TensorType = onnx.TypeProto.Tensor | onnx.TypeProto.SparseTensor
 
 
 def check_and_sort(model: onnx.ModelProto) -> None:
@@ -39,6 +45,7 @@ def _graph(graph: onnx.GraphProto, outer: Scopes) -> set[str]:
         if len(sparse.dims) > MOST_DIMS:
             raise ModelError(f"'{show(sparse.values.name)}' has {len(sparse.dims)} dimensions")
     outputs = [value.name for value in graph.output]
+    _unique([node.name for node in graph.node if node.name], "node name")
     _unique(_text(inputs, "graph input"), "graph input")
     _unique(_text(constants, "initializer"), "initializer")
     _unique(_text(outputs, "graph output"), "graph output")
@@ -112,12 +119,20 @@ def _sort(body: Body, needs: list[set[int]]) -> None:
 
 def _check_type(value: onnx.ValueInfoProto) -> None:
     _text([value.name], "value")
-    kind = value.type.tensor_type
-    rank = len(kind.shape.dim)
-    if rank > MOST_DIMS:
-        raise ModelError(f"'{show(value.name)}' has {rank} dimensions; {MOST_DIMS} is the most")
-    if kind.elem_type not in _KINDS:
-        raise ModelError(f"'{show(value.name)}' has the unknown number type {kind.elem_type}")
+    for kind in _tensor_types(value.type):
+        rank = len(kind.shape.dim)
+        if rank > MOST_DIMS:
+            raise ModelError(f"'{show(value.name)}' has {rank} dimensions; {MOST_DIMS} is the most")
+        if kind.elem_type not in _KINDS:
+            raise ModelError(f"'{show(value.name)}' has the unknown number type {kind.elem_type}")
+
+
+def _tensor_types(kind: onnx.TypeProto) -> Iterator[_TensorType]:
+    """The tensors in a type: itself, or what a sequence, an optional or a map holds."""
+    while (which := kind.WhichOneof("value")) in _HOLDERS:
+        kind = getattr(getattr(kind, which), _HOLDERS[which])
+    if which in ("tensor_type", "sparse_tensor_type"):
+        yield getattr(kind, which)
 
 
 def _text(names: Iterable[str], what: str) -> list[str]:

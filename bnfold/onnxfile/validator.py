@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import onnx
@@ -66,9 +66,15 @@ def _check_header(model: onnx.ModelProto) -> None:
         raise ModelError("this is not an ONNX model, or an empty one")
     if not model.graph.output:
         raise ModelError("the graph has no output")
+    _check_opsets(model.opset_import)
+    for function in model.functions:
+        _check_opsets(function.opset_import)
+
+
+def _check_opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> None:
     newest = onnx.defs.onnx_opset_version()
     versions: dict[str, int] = {}
-    for opset in model.opset_import:
+    for opset in imports:
         domain = "" if opset.domain == "ai.onnx" else opset.domain
         if versions.setdefault(domain, opset.version) != opset.version:
             raise ModelError(f"two versions of the operator set '{show(domain)}' are imported")
@@ -90,10 +96,10 @@ def _without_data(source: onnx.TensorProto, target: onnx.TensorProto) -> None:
 
 def _run_checker(model: onnx.ModelProto) -> None:
     try:
-        with child.native_call():
+        with child.native_call(), child.little_memory():
             onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ModelError(f"onnx's checker refuses it: {show(' '.join(lines), 300)}") from error
-    except (DecodeError, EncodeError, ValueError, TypeError, RuntimeError) as error:
+    except (DecodeError, EncodeError, ValueError, TypeError, RuntimeError, MemoryError) as error:
         raise ModelError(f"onnx's checker cannot read it: {show(error, 300)}") from error
