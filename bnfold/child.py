@@ -25,6 +25,7 @@ _MARK = "bnfold-answer:"
 _BYTES, _PARENT = "BNFOLD_CHILD_BYTES", "BNFOLD_CHILD_PARENT"
 _OVERHEAD = 4 << 30  # address space that a runtime maps before it holds a byte of a model
 _MOST = 16 << 30
+_LITTLE = 1 << 30
 _SET_PDEATHSIG = 1  # linux/prctl.h
 
 SECONDS = 40.0  # of the wall clock for one answer: with the start of both, under a minute
@@ -186,6 +187,31 @@ def native_call(seconds: float = SECONDS) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """Around foreign code that has little to do: 1 GB, or as much again as this process holds.
+
+    onnx's shape inference writes a Range of 10^12 numbers out, and would fill the machine. Where
+    the process is not expendable nothing is done.
+    """
+    if not _EXPENDABLE or sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = Path("/proc/self/statm").read_text().split()
+    mapped, held = (int(count) * resource.getpagesize() for count in pages[:2])
+    room = mapped + max(_LITTLE, held)
+    resource.setrlimit(
+        resource.RLIMIT_AS, (room if soft == resource.RLIM_INFINITY else min(room, soft), hard)
+    )
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 _EXPENDABLE: list[bool] = []

@@ -17,6 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from bnfold import ops64
+from bnfold.graph.amounts import elements_made
 from bnfold.graph.numbers import FLOATS, Value, written
 from bnfold.graph.shapes import TensorType
 from bnfold.onnxfile.external import IN_MEMORY, DataFiles
@@ -28,6 +29,7 @@ _NEVER = frozenset(
         *("Bernoulli", "Multinomial", "QuantizeLinear", "Dropout"),
     }
 )
+_ROOM = 1 << 27  # elements computed of constants, all together: 1 GB; more where the file is large
 _KEPT_ELEMENTS = 4096  # a value up to this size is kept once computed; larger ones are made again
 
 
@@ -101,6 +103,7 @@ class Constants:
         self._types = types
         self._makers: dict[str, onnx.NodeProto] = {}
         self._kept: dict[str, Constant | None] = {}
+        self._room = max(_ROOM, 8 * sum(prod(one.dims) for one in initializers.values()))
         for node in nodes:
             if self._is_pure(node):
                 self._makers.update((output, node) for output in node.output if output)
@@ -209,11 +212,23 @@ class Constants:
         if isinstance(attributes.get("value"), TensorProto):
             attributes["value"] = float64(attributes["value"])
         try:
-            return ops64.compute(
+            if self._amount(node, values, attributes) > self._room:
+                return ()
+            results = ops64.compute(
                 node.op_type, self._opset, values, attributes, len(node.output), types=types
             )
+            self._room -= sum(result.size for result in results)
+            return results
         except Exception:  # a chain that cannot be evaluated is no constant: its readers stay
             return ()
+
+    def _amount(
+        self, node: onnx.NodeProto, values: list[Value | None], attributes: dict[str, Any]
+    ) -> int:
+        """Elements that the node is about to make: by what it is given, and by its known shapes."""
+        shapes = [self._types.get(name, TensorType()).shape or () for name in node.output]
+        known = [prod(n for n in shape if isinstance(n, int)) for shape in shapes]
+        return max(elements_made(node.op_type, values, attributes), *known)
 
     def _type_made(self, node: onnx.NodeProto, value: Value | None) -> int:
         if value is None:

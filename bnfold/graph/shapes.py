@@ -45,7 +45,7 @@ def infer(
             value = numpy_helper.from_array(settled[node.output[0]])
             node.CopyFrom(helper.make_node("Constant", [], node.output, value=value))
     try:
-        with child.native_call():
+        with child.native_call(), child.little_memory():
             graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
     except Exception:  # inference is help, not a gate: a graph it refuses is read as it stands
         graph = light.graph
