@@ -54,7 +54,7 @@ def check_place(folder: Path) -> None:
     if not path.exists():
         return
     try:
-        schema = json.loads(path.read_bytes())["schema"]
+        schema = onnxfile.read_json(path)["schema"]
     except (ValueError, KeyError, TypeError):
         schema = None
     except OSError as error:
@@ -96,9 +96,11 @@ def preprocessing_part(model: onnx.ModelProto) -> Any:
     """What the exporter noted of the inputs' preparation; null where nobody said."""
     text = next((e.value for e in model.metadata_props if e.key == PREPROCESSING), None)
     try:
-        return None if text is None else json.loads(text)
-    except ValueError:
+        told = None if text is None else onnxfile.parse_json(text)
+        json_text({PREPROCESSING: told})  # NaN is no JSON, though Python reads it
+    except (ValueError, RecursionError):
         return text
+    return told
 
 
 def verification_part(verdict: Verdict) -> dict[str, Any]:

@@ -19,6 +19,8 @@ def find(name: str) -> Callable[..., Any]:
         UsageError: no such module, or nothing callable of this name in it.
     """
     module_name, _, attribute = name.partition(":")
+    if module_name.partition(".")[0] in sys.stdlib_module_names:  # a checkpoint may name anything
+        raise UsageError(f"'{module_name}' is a module of Python itself", where=name)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

@@ -24,16 +24,12 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from bnfold.errors import DataError, UsageError
-from bnfold.onnxfile import replacing_folder, write_text
+from bnfold.onnxfile import read_json, read_plain, replacing_folder, write_text
+from bnfold.training import facts as facts_of
 from bnfold.training.networks import build
 
 SCHEMA = "bnfold.checkpoint/1"
 WEIGHTS, STATE, MANIFEST = "weights.safetensors", "state.pt", "manifest.json"
-FACTS = {  # what every manifest says, beside its files
-    "model": {"name"},
-    "data": {"name", "classes", "shape", "top", "mean", "std", "binarize"},
-    "config": {"data"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,9 @@ class Checkpoint:
         path = self.path / STATE
         try:
             with warnings.catch_warnings(action="ignore"):
-                loaded = torch.load(path, map_location="cpu", weights_only=True)
+                loaded = torch.load(
+                    io.BytesIO(read_plain(path)), map_location="cpu", weights_only=True
+                )
         except Exception as cause:  # unpickling damaged bytes raises what it likes
             raise DataError("training state does not load safely", where=str(path)) from cause
         if not isinstance(loaded, dict):
@@ -125,13 +123,13 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     manifest = _read_manifest(folder)
     weights = _verified(folder, manifest)
     try:
-        facts, data = manifest["model"], manifest["data"]
+        name, data = manifest["model"]["name"], manifest["data"]
         channels, height, width = data["shape"]
-        model = build(
-            facts["name"], classes=data["classes"], channels=channels, size=(height, width)
-        )
         tensors = load_safetensors(weights)
-    except (KeyError, TypeError, ValueError, SafetensorError) as cause:
+        if data["classes"] > max((one.numel() for one in tensors.values()), default=0):
+            raise ValueError(f"weights for fewer than {data['classes']} classes")
+        model = build(name, classes=data["classes"], channels=channels, size=(height, width))
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as cause:
         raise DataError(f"not a usable checkpoint: {cause!r}", where=str(folder)) from cause
     fit_weights(model, tensors, str(folder / WEIGHTS))
     return Checkpoint(folder, manifest, model.eval())
@@ -227,15 +225,12 @@ def _write_folder(target: Path, files: Mapping[str, bytes], manifest: str) -> Pa
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        manifest = read_json(path)
     except (OSError, ValueError) as cause:
         raise DataError("checkpoint manifest cannot be read", where=str(path)) from cause
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise DataError(f"not a {SCHEMA} manifest", where=str(path))
-    for part, keys in FACTS.items():
-        facts = manifest.get(part)
-        if not isinstance(facts, dict) or not facts.keys() >= keys:
-            raise DataError(f"manifest lacks {part}: {', '.join(sorted(keys))}", where=str(path))
+    facts_of.check(manifest, str(path))
     return manifest
 
 
@@ -245,7 +240,7 @@ def _verified(folder: Path, manifest: Mapping[str, Any]) -> bytes:
     for name in (WEIGHTS, STATE):
         path = folder / name
         try:
-            contents[name] = path.read_bytes()
+            contents[name] = read_plain(path)
             wanted = manifest["files"][name]["sha256"]
         except OSError as cause:
             raise DataError(f"damaged checkpoint: {cause.strerror}", where=str(path)) from cause

@@ -43,7 +43,7 @@ def load(name: str, *, binarize: bool = False, size: int = SIZE) -> Dataset:
         return idx_set(name, _home(name), binarize=binarize)
     if name in NAMES:
         return _cifar(name, binarize=binarize)
-    if Path(name).exists() or os.sep in name:
+    if os.path.exists(name) or os.sep in name:
         return _at(Path(name), binarize=binarize, size=size)
     if ":" in name:
         return arrays.from_callable(name, callables.find(name)(), binarize=binarize)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bnfold.errors import DataError, UsageError
-from bnfold.onnxfile import write_text
+from bnfold.onnxfile import read_json, write_text
 from bnfold.training import checkpoint as checkpoints
 from bnfold.training import metrics
 from bnfold.training.config import TrainConfig, from_dict
@@ -74,7 +74,7 @@ def _clear(folder: Path) -> None:
 def _recorded(path: Path) -> TrainConfig:
     """The config of a run folder."""
     try:
-        return from_dict(json.loads(path.read_text("utf-8")))
+        return from_dict(read_json(path))
     except (OSError, ValueError, AttributeError) as cause:
         raise DataError(
             f"not a run's config: {cause}", where=str(path), hint="choose another --out"

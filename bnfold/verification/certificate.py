@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -35,7 +34,7 @@ def options_of(candidate: Subject, original: Subject) -> Mapping[str, Any] | str
     if source != original.sha256 and source != onnxfile.sha256_of(original.model, original.data):
         return "the candidate says that it was folded from another file"
     try:
-        options = json.loads(recorded.get("options", "{}"))
+        options = onnxfile.parse_json(recorded.get("options", "{}"))
     except ValueError:
         return "the candidate's record of its options is damaged"
     return options if isinstance(options, dict) else "the candidate's record is damaged"

@@ -58,8 +58,13 @@ def refolded(
     known = {field.name for field in fields(Options)}
     if not recorded.keys() <= known:
         return "the candidate was folded with options that this version does not know"
+    linear = recorded.get("linear", ())
+    flags = [value for key, value in recorded.items() if key != "linear"]
+    if not (isinstance(linear, list | tuple) and all(isinstance(one, str) for one in linear)):
+        return "the candidate's record of its options is damaged"
+    if not all(isinstance(flag, bool) for flag in flags):
+        return "the candidate's record of its options is damaged"
     again = onnx.ModelProto()
     again.CopyFrom(original.model)
-    linear = tuple(recorded.get("linear", ()))
-    options = Options(**{**recorded, "linear": linear})
+    options = Options(**{**recorded, "linear": tuple(linear)})
     return again, folded_in_place(again, options, allowed, original.data)

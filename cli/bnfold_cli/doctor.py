@@ -35,7 +35,7 @@ def command() -> None:
 def _page(console: Console, report: DoctorReport) -> None:
     from bnfold_cli.tables import table, text
 
-    console.print(f"bnfold {report.bnfold}, Python {report.python}, {report.cpus} CPUs")
+    console.print(text(f"bnfold {report.bnfold}, Python {report.python}, {report.cpus} CPUs"))
     console.print(text(report.platform))
     rows = [
         (package.name, package.version or text("-", "yellow"), package.extra)

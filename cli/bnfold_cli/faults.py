@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -72,6 +73,9 @@ def guarded(session: Session, body: Callable[[], object]) -> int:
         return UsageError.exit_code
     except click.ClickException as error:
         return report(session, _usage(error))
+    except OSError as error:
+        long = error.errno == errno.ENAMETOOLONG  # pathlib's questions raise it, and no other
+        return report(session, UsageError("a file's name is too long") if long else _bug(error))
     except MemoryError:
         return report(session, EnvironmentLacks("this machine has not enough memory for it"))
     except Exception as error:
