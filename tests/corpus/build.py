@@ -15,7 +15,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from tests.corpus import beside, payloads, programs, wire
+from tests.corpus import amounts, beside, bodies, fields, payloads, programs, wire
 from tests.corpus.making import (
     SOUND,
     Maker,
@@ -168,6 +168,7 @@ MODELS: dict[str, Maker] = {
     ),
 }
 MODELS |= wire.MODELS | payloads.MODELS | programs.MODELS | beside.MODELS
+MODELS |= fields.MODELS | bodies.MODELS | amounts.LONG_TEXTS
 PLACES: dict[str, Maker] = {
     "missing": lambda path: None,
     "folder": lambda path: path.mkdir(),
@@ -182,7 +183,11 @@ def build(folder: Path) -> dict[Path, int]:
     """Every file of the corpus in `folder`, and the exit code that it must lead to."""
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[Path, int] = {}
-    for makers, code in ((MODELS, 3), (PLACES, 2), (SOUND_MODELS | UNRUNNABLE, 0)):
+    for makers, code in (
+        (MODELS, 3),
+        (PLACES, 2),
+        (SOUND_MODELS | UNRUNNABLE | amounts.INFLATING, 0),
+    ):
         for name, make in makers.items():
             path = folder / f"{name}.onnx"
             make(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper
 
+from tests.corpus import amounts, bodies, fields
 from tests.corpus.making import (
     SOUND,
     Maker,
@@ -97,6 +98,7 @@ SOUND_MODELS: dict[str, Maker] = {
     "external_dotted": external(location="./external_dotted.data"),
     "external_unknown_key": external(**{"__class__": "x", "checksum": "zz"}),
 }
+SOUND_MODELS |= fields.SOUND_MODELS | bodies.SOUND_MODELS | amounts.MANY
 
 
 def _conv(name: str, value: object) -> Maker:
@@ -110,4 +112,5 @@ UNRUNNABLE: dict[str, Maker] = {
     "conv_pads_short": _conv("pads", [1]),
     "conv_group_zero": _conv("group", 0),
     "conv_group_huge": _conv("group", 2**62),
+    **bodies.UNRUNNABLE,
 }
