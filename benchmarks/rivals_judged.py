@@ -9,6 +9,7 @@ Prints a line a model and tool: equivalent, accused, refused (no sound model) or
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ def said(source: Path, target: Path) -> str:
     if not target.exists():
         return "no output"
     try:
-        verdict = verify(source, target, batches=(2,))
+        verdict = verify(source, target, batches=(2,), timeout_s=600)
     except BnfoldError as error:
         return f"refused: {error}"
     return "equivalent" if verdict.ok else f"accused: {verdict.sentence}"
@@ -45,7 +46,8 @@ def main(python: str) -> None:
             for tool in OPTIMISERS:
                 target = source.with_suffix(f".{tool}.onnx")
                 command = [python, str(ROOT / "benchmarks" / "rivals.py"), tool, source, target]
-                subprocess.run(command, capture_output=True, timeout=120)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    subprocess.run(command, capture_output=True, timeout=600)
                 print(f"{case.__name__:34} {tool:14} {said(source, target)}", flush=True)
 
 

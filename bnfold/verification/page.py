@@ -49,7 +49,10 @@ def html(verdict: Verdict) -> str:
         _gates(verdict.gates),
     ]
     if verdict.layers:
-        said = "Each tensor's departure in float64, times what rounding the weights does to it"
+        said = (
+            "Each tensor's departure in float64, times what rounding the weights does to it; its"
+            " worst channel's by the scale of the limits"
+        )
         parts += ["<h2>Error per layer</h2>", f'<p class="note">{said}; log scale</p>']
         parts += [_layer_picture(verdict.layers), _layer_table(verdict.layers)]
     if verdict.histogram:
@@ -143,10 +146,10 @@ def _decade(value: float) -> float:
 
 
 def _layer_picture(layers: Sequence[Layer]) -> str:
-    """A dot a tensor, in the graph's order; the limit as a line."""
+    """A dot a tensor, in the graph's order; the limit as a line, channels in its measure."""
     ordered = sorted(layers, key=lambda layer: layer.position)
-    top = max(2.0, *(_decade(layer.ratio) for layer in ordered)) + 0.5
-    low = min(-1.0, *(_decade(layer.ratio) for layer in ordered)) - 0.3
+    heights = [_decade(layer.excess * JITTER_LIMIT) for layer in ordered]
+    top, low = max(2.0, *heights) + 0.5, min(-1.0, *heights) - 0.3
 
     def y_of(decade: float) -> float:
         return HEIGHT - 20 - (decade - low) / (top - low) * (HEIGHT - 44)
@@ -160,7 +163,7 @@ def _layer_picture(layers: Sequence[Layer]) -> str:
     step = (WIDTH - LEFT - 20) / max(1, len(ordered) - 1)
     for place, layer in enumerate(ordered):
         color = INK if layer.excess <= 1.0 else BAD
-        x, y = LEFT + 10 + place * step, y_of(_decade(layer.ratio))
+        x, y = LEFT + 10 + place * step, y_of(heights[place])
         title = f"<title>{_safe(layer.name)}: {layer.ratio:.3g}</title>"
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}">{title}</circle>')
         if color == BAD and not any(one.excess > 1.0 for one in ordered[:place]):
