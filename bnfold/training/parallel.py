@@ -50,7 +50,8 @@ def make_parallel(training: Training) -> None:
         return
     called = training.model
     if training.config.sync_bn and not training.config.freeze_bn:
-        called = synchronised(_twin(called)).train()
+        group = training.ranks.group_of(training.device)
+        called = synchronised(_twin(called), group).train()
     with warnings.catch_warnings(action="ignore"):  # the flag has another name from 2.13 on
         # rank 0's statistics count in the end: sending them before every step changes nothing
         wrapped = DistributedDataParallel(called, broadcast_buffers=False)

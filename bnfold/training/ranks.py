@@ -1,29 +1,25 @@
 """The processes that train one network together, and what they tell each other.
 
-What one rank knows and the others must (errors, signals, facts) goes over gloo, whatever the
-gradients go over: NCCL would make the CPU wait for the GPU.
+What one rank knows and the others must (errors, signals, facts) goes over a gloo group of its own,
+`talk`. NCCL, over which gradients may go, would make the CPU wait for the GPU. And of a group that
+Python hands tensors to, Python has to be the last owner: gloo's threads let go of such tensors
+under the interpreter's lock, which DistributedDataParallel holds while it frees a group and waits
+for them.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from bnfold.errors import BnfoldError, DataError, EnvironmentLacks, RunStopped
+from bnfold.errors import BnfoldError, DataError
 
 T = TypeVar("T")
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux' prctl
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,11 @@ class Ranks:
         """Rank 0's BatchNorm statistics, which other batches moved, on every rank."""
         if self.world > 1:
             for buffer in model.buffers():
-                dist.broadcast(buffer, src=0)
+                dist.broadcast(buffer, src=0, group=self.group_of(buffer.device))
+
+    def group_of(self, device: torch.device) -> dist.ProcessGroup | None:
+        """Over which tensors of this device go; None is the gradients' own."""
+        return self.talk if device.type == "cpu" else None
 
 
 ALONE = Ranks()
@@ -131,66 +131,3 @@ def _differing(name: str, all_facts: list[dict[str, object]]) -> list[tuple[int,
     first = all_facts[0].get(name)
     others = [(r, facts.get(name)) for r, facts in enumerate(all_facts) if facts.get(name) != first]
     return [(0, first), *others]
-
-
-@contextmanager
-def joined(device: torch.device, seconds: int) -> Iterator[Ranks]:
-    """The ranks that torchrun started, or this process alone; `seconds` is how long one waits.
-
-    Raises:
-        EnvironmentLacks: the port is in use, or the others cannot be reached.
-        RunStopped: another rank has gone, or answers no more.
-    """
-    world, rank = (int(os.environ.get(key, d)) for key, d in (("WORLD_SIZE", "1"), ("RANK", "0")))
-    if world == 1:
-        yield ALONE
-        return
-    _die_with_launcher()
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    wait = timedelta(seconds=seconds)
-    try:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=wait)
-        talk = dist.new_group(backend="gloo", timeout=wait) if device.type == "cuda" else None
-    except (RuntimeError, ValueError) as cause:
-        raise _unreachable(cause) from cause
-    try:
-        with _peers_told(seconds):
-            yield Ranks(rank, world, talk)
-    finally:
-        dist.destroy_process_group()
-
-
-def _die_with_launcher() -> None:
-    """A worker whose torchrun was killed must not go on writing beside its successor."""
-    if sys.platform != "linux" or "TORCHELASTIC_RUN_ID" not in os.environ:
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:  # it died in between
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _unreachable(cause: Exception) -> EnvironmentLacks:
-    line = str(cause).partition("\n")[0]
-    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-    if "EADDRINUSE" in str(cause) or "address already in use" in str(cause).lower():
-        return EnvironmentLacks(
-            "port in use", where=address, hint="torchrun --standalone, or another --master-port"
-        )
-    return EnvironmentLacks(f"cannot join the other ranks: {line}", where=address)
-
-
-@contextmanager
-def _peers_told(seconds: int) -> Iterator[None]:
-    """Tell a broken or silent connection in one line."""
-    try:
-        yield
-    except RuntimeError as cause:
-        if not isinstance(cause, dist.DistError) and "gloo" not in str(cause).lower():
-            raise
-        raise RunStopped(
-            "another rank has gone, or has not answered for "
-            f"{seconds} s: {str(cause).partition(chr(10))[0][:200]}",
-            hint="its own last line says why; the same command with --resume goes on",
-        ) from cause

@@ -22,10 +22,11 @@ from bnfold.training.config import TrainConfig, validated
 from bnfold.training.data import load as load_data
 from bnfold.training.dataset import Dataset
 from bnfold.training.device import memory_told, numerics, placed, select, threads
+from bnfold.training.joining import joined
 from bnfold.training.lock import locked
 from bnfold.training.metrics import StepMetrics
 from bnfold.training.parallel import make_parallel, refuse_small
-from bnfold.training.ranks import Ranks, joined
+from bnfold.training.ranks import Ranks
 from bnfold.training.run_folder import CHECKPOINTS, METRICS, Existing, prepare, refuse_existing
 from bnfold.training.seeds import Purpose, number
 from bnfold.training.signals import Stop, deferred

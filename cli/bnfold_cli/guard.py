@@ -33,7 +33,11 @@ def guarded_run(
     """The exit code of `body`, run in a process of its own; `tell` reports its violent end.
 
     Signals wait while the process is made: `body` lets them in once it can answer them.
+    One of several ranks leaves at once too: what torch's threads still wait for, of ranks that may
+    have gone, holds up nobody.
     """
+    if session.command == "train" and os.environ.get("WORLD_SIZE", "1") != "1":
+        return _ended(body())
     if session.command not in COMMANDS or not hasattr(os, "fork"):
         return body()
     first = os.getpid()

@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -24,24 +25,28 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def _environment(**more: str) -> dict[str, str]:
+def environment(**more: str) -> dict[str, str]:
+    """Of a process that finds the project."""
     path = os.pathsep.join(str(ROOT / part) for part in (".", "cli", "models"))
     own = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     return {**os.environ, **own, **more}
 
 
-def _as_rank(rank: int, world: int, port: int) -> dict[str, str]:
+def as_rank(rank: int, world: int, port: int) -> dict[str, str]:
+    """What torchrun would say to this rank."""
     return {
         "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
     }  # fmt: skip
 
 
-def free_port() -> int:
-    """A port that is free now."""
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port that nobody else gets meanwhile; torch's store reuses it, since nothing listens."""
     with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
+        yield held.getsockname()[1]
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def _played(rank: int, scene: Scene) -> Told:
     version = scene.version if rank and scene.version else identity.__version__
     out, err = io.StringIO(), io.StringIO()
     with (
-        patch.dict(os.environ, _as_rank(rank, 2, scene.port)), patch.object(loop, "one_step", step),
+        patch.dict(os.environ, as_rank(rank, 2, scene.port)), patch.object(loop, "one_step", step),
         patch.object(identity, "__version__", version), redirect_stdout(out), redirect_stderr(err),
     ):  # fmt: skip
         return Told(run(words), out.getvalue(), err.getvalue())
@@ -110,14 +115,13 @@ def start(out: Path, rank: int, world: int, port: int, *more: str) -> subprocess
     """One rank, without torchrun: its own exit code is seen."""
     words = [sys.executable, "-m", "bnfold_cli", *SETTINGS, "--out", str(out), *more]
     return subprocess.Popen(
-        words, env=_environment(**_as_rank(rank, world, port)), text=True,
+        words, env=environment(**as_rank(rank, world, port)), text=True,
         stderr=subprocess.PIPE, cwd=ROOT,
     )  # fmt: skip
 
 
-def pair(out: Path, *more: str) -> list[subprocess.Popen[str]]:
+def pair(out: Path, port: int, *more: str) -> list[subprocess.Popen[str]]:
     """Two ranks that do the same."""
-    port = free_port()
     return [start(out, rank, 2, port, *more) for rank in (0, 1)]
 
 
@@ -127,7 +131,7 @@ def torchrun(out: Path, *more: str) -> subprocess.Popen[str]:
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
         "--max-restarts=3", "-m", "bnfold_cli", *SETTINGS, "--out", str(out), *more,
     ]  # fmt: skip
-    return subprocess.Popen(words, env=_environment(), text=True, stderr=subprocess.PIPE, cwd=ROOT)
+    return subprocess.Popen(words, env=environment(), text=True, stderr=subprocess.PIPE, cwd=ROOT)
 
 
 def workers(launcher: int) -> list[int]:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +26,9 @@ from tests.bn.ranks import spawned
 from tests.training import launch
 from tests.training.launch import STEPS, Scene
 
-# slow: two ranks in one scene were once seen to wait for each other for minutes, cause not found
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed"),
-]
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="torch without distributed"
+)
 EPOCH = STEPS // 2
 CONFIG = TrainConfig(  # what launch.SETTINGS say
     model="digits", data="digits", device="cpu", shift=1, threads=1, log_every=1, timeout=60,
@@ -56,8 +55,8 @@ def scenes(root: Path) -> dict[str, Scene]:
         "port": Scene((), one=True),
     }
     return {
-        name: replace(s, words=("--out", str(root / name), *s.words), port=launch.free_port())
-        for name, s in told.items()
+        name: replace(scene, words=("--out", str(root / name), *scene.words))
+        for name, scene in told.items()
     }
 
 
@@ -83,10 +82,12 @@ def played(root):
     found = scenes(root)
     stopped_alone(root / "alone")
     shutil.copytree(root / "alone", root / "alone too")
-    with locked(root / "held"), socket.socket() as port:
-        port.bind(("127.0.0.1", 0))
-        port.listen()
-        found["port"] = replace(found["port"], port=port.getsockname()[1])
+    with locked(root / "held"), socket.socket() as taken, ExitStack() as ports:
+        for name, scene in found.items():
+            found[name] = replace(scene, port=ports.enter_context(launch.held_port()))
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        found["port"] = replace(found["port"], port=taken.getsockname()[1])
         ranks = spawned(2, launch.play, found)
     return {name: [r[name] for r in ranks if name in r] for name in found}
 
@@ -216,14 +217,15 @@ def test_killed_anywhere(undisturbed, tmp_path, trial):
 @pytest.mark.slow
 def test_a_stopped_peer_is_noticed(tmp_path):
     out = tmp_path / "run"
-    both = launch.pair(out, "--set", "timeout=8")
-    waited(lambda: launch.steps_done(out) >= 3)
-    both[1].send_signal(signal.SIGSTOP)
-    start = time.monotonic()
-    try:
-        codes, told = ended([both[0]], 68)
-    finally:
-        both[1].kill()
+    with launch.held_port() as port:
+        both = launch.pair(out, port, "--set", "timeout=8")
+        waited(lambda: launch.steps_done(out) >= 3)
+        both[1].send_signal(signal.SIGSTOP)
+        start = time.monotonic()
+        try:
+            codes, told = ended([both[0]], 68)
+        finally:
+            both[1].kill()
     assert time.monotonic() - start < 68
     assert codes == [7]
     assert "another rank" in told[0]
