@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnfold.folding.affine import Affine, Array
+from bnfold.folding.affine import Affine
 from bnfold.folding.answers import (
     Absorbed,
     Answer,
@@ -15,9 +15,10 @@ from bnfold.folding.answers import (
     Operand,
     Passes,
     Scale,
-    trimmed,
 )
 from bnfold.folding.reasons import Reason
+
+_BIASED = 3  # the rank from which a product may get an Add for the bias that it never had
 
 
 def _parts(node: Facts) -> tuple[int, Operand, int] | None:
@@ -33,12 +34,12 @@ def _parts(node: Facts) -> tuple[int, Operand, int] | None:
 def pull(node: Facts, m: Affine) -> Answers:
     """s(xw) + t = x(sw) + t for one s; along the axes of x, x carries it. t is an Add behind."""
     found = _parts(node)
-    if found is None:
+    if found is None or node.input(found[0]).constant is None:
         return Blocked(Reason.AXIS_MISMATCH)
     slot, other, summed = found
-    bias = None if m.is_scale_only else _bias(m)
-    if node.input(slot).constant is None or (bias is None and not m.is_scale_only):
-        return Blocked(Reason.AXIS_MISMATCH)
+    bias = None if m.is_scale_only else m.shift
+    if bias is not None and m.rank < _BIASED:
+        return Blocked(Reason.WOULD_COST_MORE)
     answers: list[Answer] = []
     if m.scale.size == 1:
         answers.append(Absorbed({slot: Scale(m.scale.reshape(1))}, bias=bias))
@@ -70,10 +71,5 @@ def push(node: Facts, m: Affine, k: int) -> Answers:
         return Absorbed(changes)
     total = (m.shift.reshape(-1) * vector.value()).sum().reshape((1,) * (m.rank - 1))
     onward = Affine.of(np.ones((1,) * (m.rank - 1)), total)
-    return Passes({0: onward}, changes), Absorbed(changes, bias=total.reshape(1))
-
-
-def _bias(m: Affine) -> Array | None:
-    """The shift as a vector, lest a product of rank 2 be taken for one of matrices."""
-    bias = trimmed(m.shift, 1)
-    return bias if bias.ndim == 1 else None
+    further = Passes({0: onward}, changes)
+    return (further, Absorbed(changes, bias=total)) if total.ndim >= _BIASED else further

@@ -170,7 +170,9 @@ def read_twice(n: Net, z: str) -> str:
     return n.nodes[-1].output[0]
 
 
-def with_vector(label: str, *codes: str, shape: Any = ("N", 3), left: bool = False, **how: Any):
+def with_vector(
+    label: str, *codes: str, shape: Any = ("N", 3), left: bool = False, **how: Any
+) -> Case:
     """BatchNorm -> product with a constant vector -> its bias, where there is one."""
     net = Net(f"MatMul-vector-push-{label}")
     bias, norm = how.pop("bias", False), how
@@ -179,8 +181,15 @@ def with_vector(label: str, *codes: str, shape: Any = ("N", 3), left: bool = Fal
     pair = (net.weight(summed), x) if left else (x, net.weight(summed))
     y = net.op("MatMul", *pair)
     y = net.op("Add", y, net.weight(1)) if bias else y
-    y = net.gemm(y, shape[1], 4) if how.get("gemm") else y
     return case(net.out(net.op("Tanh", y)), *codes)
+
+
+def over_channels(label: str) -> Case:
+    """BatchNorm -> a vector sums over the channels of every position: the bias is an Add."""
+    net = Net(f"MatMul-vector-push-{label}")
+    x = net.bn(net.op("Tanh", net.input((2, 3, 5, 4))), 3)
+    y = net.op("MatMul", net.weight(3), net.op("Transpose", x, perm=[0, 2, 1, 3]))
+    return case(net.out(net.op("Tanh", y)))
 
 
 def onto_gemm(label: str, *codes: str, **norm: Any) -> Case:
@@ -241,10 +250,13 @@ ROWS: list[Case] = [
     filtered("read-twice-STAYS", read_twice, *NO),
     with_vector("pure", **PURE),
     with_vector("bias", bias=True),
+    with_vector("no-bias-STAYS", *NO),
+    over_channels("rank-4"),
     with_vector("left", shape=(4, 4, 5), left=True, bias=True),
     with_vector("left-samples-STAYS", *NO, shape=(4, 4), left=True, **PURE),
     onto_gemm("shift"),
     onto_gemm("pure", **PURE),
     behind_vector("pure", **PURE),
+    behind_vector("shift-STAYS", "would-cost-more"),
     behind_vector("tanh-STAYS", *NO, linear=False, **PURE),
 ]
