@@ -104,6 +104,7 @@ class Constants:
         self._makers: dict[str, onnx.NodeProto] = {}
         self._kept: dict[str, Constant | None] = {}
         self._room = max(_ROOM, 8 * sum(prod(one.dims) for one in initializers.values()))
+        self._sizes: dict[str, Value] = {}  # what is read of shapes: numbers, symbols and Nones
         for node in nodes:
             if self._is_pure(node):
                 self._makers.update((output, node) for output in node.output if output)
@@ -144,7 +145,7 @@ class Constants:
             return False
         if node.op_type == "CastLike":  # of its second input only the type is read
             return node.input[0] in self and self._elem_type(node.input[1]) != 0
-        if node.op_type == "Shape" and self._shape_read(node) is not None:
+        if self._reads_sizes(node):
             return True
         return all(not name or name in self for name in node.input)
 
@@ -152,16 +153,41 @@ class Constants:
         shape = self._types.get(name, TensorType()).shape
         return shape is not None and len(shape) <= 1
 
+    def _reads_sizes(self, node: onnx.NodeProto) -> bool:
+        """Whether a node gives sizes that are known before run time, be others of them open."""
+        sizes = self._shape_read(node) if node.op_type == "Shape" else self._picked(node)
+        if sizes is not None:
+            self._sizes[node.output[0]] = sizes
+        return self._are_known(node)
+
+    def _are_known(self, node: onnx.NodeProto) -> bool:
+        sizes = self._sizes.get(node.output[0])
+        return sizes is not None and all(isinstance(n, int) for n in sizes.flat)
+
     def _shape_read(self, node: onnx.NodeProto) -> Value | None:
-        """What a Shape node gives, where all the sizes it reads are known before run time."""
+        """What a Shape node gives, as far as it is known."""
         shape = self._types.get(node.input[0], TensorType()).shape
         if shape is None:
             return None
         bounds = {a.name: a.i for a in node.attribute}
-        sizes = shape[bounds.get("start", 0) : bounds.get("end", len(shape))]
-        if not all(isinstance(n, int) for n in sizes):
+        return np.array(shape[bounds.get("start", 0) : bounds.get("end", len(shape))], object)
+
+    def _picked(self, node: onnx.NodeProto) -> Value | None:
+        """What a Gather or a Slice takes of a shape."""
+        sizes = self._sizes.get(node.input[0]) if node.input else None
+        if sizes is None or node.op_type not in ("Gather", "Slice"):
             return None
-        return np.array(sizes, dtype=np.int64)
+        picks = {i: self.get(name) for i, name in enumerate(node.input) if i and name}
+        values = {i: constant.value() for i, constant in picks.items() if constant is not None}
+        try:
+            if len(values) < len(picks):
+                return None
+            if node.op_type == "Gather":
+                return np.asarray(sizes[values[1]], object)
+            step = int(values[4][0]) if 4 in values else 1
+            return sizes[int(values[1][0]) : int(values[2][0]) : step]
+        except (LookupError, ValueError):  # bounds that are none: the node stays as it is
+            return None
 
     def _elem_type(self, name: str) -> int:
         if name in self._initializers:
@@ -181,16 +207,15 @@ class Constants:
             pending.pop()
         return self._kept[name]
 
-    @staticmethod
-    def _read(node: onnx.NodeProto) -> list[str]:
-        if node.op_type == "Shape":
+    def _read(self, node: onnx.NodeProto) -> list[str]:
+        if node.op_type == "Shape" or self._are_known(node):
             return []
         return list(node.input[:1] if node.op_type == "CastLike" else node.input)
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
-        shape = self._shape_read(node) if node.op_type == "Shape" else None
-        if shape is not None:
-            self._kept[node.output[0]] = _settled(TensorProto.INT64, shape, None)
+        if self._are_known(node):
+            sizes = self._sizes[node.output[0]].astype(np.int64)
+            self._kept[node.output[0]] = _settled(TensorProto.INT64, sizes, None)
             return
         read = self._read(node)
         inputs = [self.get(name) if name else None for name in read]

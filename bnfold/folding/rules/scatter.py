@@ -139,10 +139,10 @@ def _push_updates(node: Facts, laid: Affine, laying: Laying) -> Answers:
     constant = [axis for axis in range(laid.rank) if axis not in laid.axes]
     m = laid.without_axes(constant[: max(0, laid.rank - rank)])
     m = m.lifted(max(rank, m.rank))  # a guess, the trailing axes in their place: is it right?
-    if m.rank != rank or laying(node, m) != laid:
-        return Blocked(Reason.AXIS_MISMATCH)
-    change = _preimage(node, _DATA, m)
-    return Blocked(change) if isinstance(change, Reason) else Passes({0: m}, {_DATA: change})
+    change = _preimage(node, _DATA, m) if m.rank == rank else Reason.AXIS_MISMATCH
+    if isinstance(change, Reason) or laying(node, m) != laid:
+        return Blocked(change if isinstance(change, Reason) else Reason.AXIS_MISMATCH)
+    return Passes({0: m}, {_DATA: change})
 
 
 def _preimage(node: Facts, slot: int, m: Affine) -> Put | Reason:

@@ -72,7 +72,28 @@ def bare_product_with_two_readers(label: str) -> Case:
     return case(net.out(net.op("Mul", net.op("Add", net.weight(1), y), y)), affine=2)
 
 
+def halves_of_an_open_batch(label: str, taken: str, *codes: str) -> Case:
+    """Bounds reckoned from x's own channels, as torch's `chunk` is exported: the batch is open."""
+    net = Net(label)
+    x = net.conv(net.op("Pad", net.input(("N", 3, 6, 6)), net.ints(*[0] * 8)), 3, 4)
+    sizes = net.op("Shape", x)
+    if taken == "Gather":
+        count = net.op("Gather", sizes, net.ints(1), axis=0)
+    elif taken == "Slice":
+        count = net.op("Slice", sizes, net.ints(-3), net.ints(-2))
+    else:  # the batch, which is not known
+        count = net.op("Slice", sizes, net.ints(0), net.ints(1))
+    half = net.op("Div", count, net.ints(2))
+    low = net.op("Slice", x, net.ints(0), half, net.ints(1))
+    high = net.op("Slice", x, half, count, net.ints(1))
+    y = net.bn(net.op("Concat", low, net.conv(high, 2, 2, 1), axis=1), 4)
+    return case(net.out(net.op("Tanh", y)), *codes, sizes={"N": 4})
+
+
 ROWS: list[Case] = [
+    halves_of_an_open_batch("found-halves-by-gather", "Gather"),
+    halves_of_an_open_batch("found-halves-by-slice", "Slice"),
+    halves_of_an_open_batch("found-halves-by-batch-STAYS", "batch", "shape-unknown"),
     inverse_constants("found-inverse-constants"),
     dead_branch("found-dead-branch"),
     bare_product_with_two_readers("found-bare-product-with-two-readers"),
