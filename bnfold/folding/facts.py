@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from bnfold.folding.answers import ABSENT, Facts, Operand
 from bnfold.folding.reasons import Reason
+from bnfold.folding.rules.sequences import Cut
 from bnfold.graph.index import GraphIndex, Node
 from bnfold.graph.quantised import known
 
@@ -21,6 +24,8 @@ def facts(index: GraphIndex, node: Node) -> Facts:
     attributes = dict(node.attributes)
     if node.op_type == "Cast":
         attributes["from"] = index.type_of(node.inputs[0]).elem_type
+    if node.op_type == "SequenceAt":
+        attributes["cut"] = _cut(index, node)
     inputs = tuple(_operand(index, name) for name in node.inputs)
     if node.op_type == "MatMul":
         rows = _rows_sum_to_one(index, node.inputs[0])
@@ -38,6 +43,26 @@ def _operand(index: GraphIndex, name: str) -> Operand:
     constant = known(index, name)
     shape = constant.shape if constant is not None else index.type_of(name).shape
     return Operand(name, shape, constant)
+
+
+def _cut(index: GraphIndex, node: Node) -> Cut | None:
+    """The piece that a SequenceAt takes, where the sequence is a tensor cut into known pieces."""
+    maker, at = index.producer_of(node.inputs[0]), index.constant(node.inputs[1])
+    if maker is None or maker.op_type != "SplitToSequence" or maker.domain not in DEFAULT_DOMAINS:
+        return None
+    split = index.constant(maker.inputs[1]) if len(maker.inputs) > 1 else None
+    shape = index.type_of(maker.inputs[0]).shape
+    if split is None or at is None or not shape:
+        return None
+    axis = int(maker.attributes.get("axis", 0)) % len(shape)
+    length = shape[axis]
+    if not isinstance(length, int):
+        return None
+    stated = split.value()
+    ends = np.cumsum(stated) if stated.ndim else np.arange(0, length, int(stated)) + int(stated)
+    ends = np.minimum(ends, length)
+    place = int(at.value().reshape(())) % len(ends)
+    return Cut(axis, int(ends[place - 1]) if place else 0, int(ends[place]), length)
 
 
 def _rows_sum_to_one(index: GraphIndex, name: str) -> bool:

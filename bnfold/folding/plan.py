@@ -21,7 +21,7 @@ from bnfold.folding.walls import Manner, Refusal, Row, Stop, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
 
 MOST_ATTEMPTS = 24  # of one search over the alternatives of all rules on its way
-_TAKES_PART = ("Gather", "Slice", "Split")  # what sees a part of a tensor alone
+_TAKES_PART = ("Gather", "SequenceAt", "Slice", "Split")  # what sees a part of a tensor alone
 
 
 Edge = tuple[Node, int, Affine]  # a reader, its input slot, and the map that comes there

@@ -158,8 +158,25 @@ def filtered(g: Grower, t: Tensor) -> list[Tensor]:
     return g.add("Conv", [t.name, weight, *tail], (t.shape[0], cout, *t.shape[2:]))
 
 
+def cut_up(g: Grower, t: Tensor) -> list[Tensor]:
+    """Pieces out of a sequence, as torch's raw exports split."""
+    if t.rank < 2:
+        return []
+    axis, n = 1, int(g.rng.integers(1, t.shape[1] + 1))
+    cut = g.net.op("SplitToSequence", t.name, g.net.init(np.array(n)), axis=axis)
+    count = -(-t.shape[axis] // n)
+    places = g.rng.permutation(count)[: int(g.rng.integers(1, 3))]
+    made = []
+    for place in map(int, places):
+        length = min(n, t.shape[axis] - place * n)
+        at = g.net.init(np.array(place - count * g.chance(0.3), np.int64))
+        shape = tuple(length if i == axis else m for i, m in enumerate(t.shape))
+        made += g.add("SequenceAt", [cut, at], shape)
+    return made
+
+
 STEPS: list[tuple[float, Step]] = [
     (0.5, length), (0.6, norm_layer), (0.4, order), (0.4, running), (0.8, einsum),
     (0.5, recurrent), (0.7, bounded), (0.5, taken), (0.9, placed), (0.6, by_vector),
-    (0.5, filtered),
+    (0.5, filtered), (0.5, cut_up),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""GatherND, ScatterND, ScatterElements; computed Conv weights; MatMul with a constant vector."""
+"""GatherND, ScatterND, ScatterElements; computed Conv weights; constant vectors; sequences."""
 
 from __future__ import annotations
 
@@ -207,7 +207,41 @@ def behind_vector(label: str, *codes: str, linear: bool = True, **norm: Any) -> 
     return case(net.out(net.op("Tanh", net.bn(y, 4, **norm))), *codes)
 
 
+def pieces(n: Net, x: str, split: object, *places: int) -> list[str]:
+    """Elements of x cut into a sequence along its channels."""
+    cut = n.op("SplitToSequence", x, ints(n, split), axis=1)
+    return [n.op("SequenceAt", cut, ints(n, place)) for place in places]
+
+
+def chunked(label: str, split: object, *codes: str, places: Any = (0, 1), mid: int = 2) -> Case:
+    """One piece as it is beside a convolution of another -> BatchNorm, as torch exports chunk."""
+    net = Net(f"Sequence-pull-{label}")
+    kept, other = pieces(net, net.conv(net.input(("N", 3, 6, 6)), 3, 4), split, *places)
+    y = net.bn(net.op("Concat", kept, net.conv(other, mid, 2, 1), axis=1), 6 - mid)
+    return case(net.out(net.op("Tanh", y)), *codes)
+
+
+def pushed_pieces(label: str, *codes: str, rest: bool = False, place: object = 1) -> Case:
+    """BatchNorm -> a sequence of which one piece, or every one, goes to a convolution."""
+    net = Net(f"Sequence-push-{label}")
+    x = net.bn(net.op("Tanh", net.input(("N", 5, 6, 6))), 5)
+    if place == "computed":
+        cut = net.op("SplitToSequence", x, ints(net, 2), axis=1)
+        net.out(net.op("Tanh", net.op("SequenceAt", cut, net.input((), "at", INT64))))
+        return case(net, *codes, feeds={"x": net.random(2, 5, 6, 6), "at": np.array(1)})
+    first, second = pieces(net, x, 3, 0, -1)
+    first = net.op("Tanh", first) if rest else net.conv(first, 3, 4)
+    return case(net.out(first, net.conv(second, 2, 4)), *codes)
+
+
 ROWS: list[Case] = [
+    chunked("halves", 2),
+    chunked("unequal-STAYS", [1, 3], "shape-unknown", mid=3),
+    chunked("from-the-end", 2, places=(-2, -1)),
+    chunked("the-same-piece-STAYS", 2, *NO, places=(0, 0)),
+    pushed_pieces("all"),
+    pushed_pieces("one-squashed-STAYS", *NO, rest=True),
+    pushed_pieces("computed-STAYS", *NO, place="computed"),
     gather_pull("samples", [[1], [0], [1]]),
     gather_pull("channels-STAYS", [[1, 2], [0, 3]], *NO, c=4, norm={}),
     gather_push("samples", [[1], [0], [1]]),
