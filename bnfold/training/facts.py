@@ -9,11 +9,17 @@ from typing import Any
 from bnfold.errors import DataError
 
 MOST_CLASSES = 1 << 20
+MOST_LETTERS = 4096
 MOST_PIXELS = 1 << 24  # of an image, all channels: what a stranger may ask a layer to take
 
 
 def _is_whole(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_name(value: object) -> bool:
+    """Of a network, a data set or a path: longer ones keep the system's own search busy."""
+    return isinstance(value, str) and len(value) <= MOST_LETTERS
 
 
 def _is_shape(value: object) -> bool:
@@ -28,9 +34,9 @@ def _are_numbers(value: object) -> bool:
 
 
 FACTS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {  # beside its files
-    "model": {"name": lambda value: isinstance(value, str)},
+    "model": {"name": _is_name},
     "data": {
-        "name": lambda value: isinstance(value, str),
+        "name": _is_name,
         "classes": lambda value: _is_whole(value, 1, MOST_CLASSES),
         "shape": _is_shape,
         "top": lambda value: _is_whole(value, 1, 1 << 16),
@@ -38,7 +44,7 @@ FACTS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {  # beside its files
         "std": _are_numbers,
         "binarize": lambda value: isinstance(value, bool),
     },
-    "config": {"data": lambda value: isinstance(value, str)},
+    "config": {"data": _is_name},
 }
 
 

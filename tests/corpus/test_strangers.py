@@ -104,7 +104,7 @@ EVALUATE, RESUME = (
 RUNS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], int]] = {
     "schema": (_told("schema", to=EVIL), EVALUATE, 6),
     "schema of a list": (_told("schema", to=[EVIL]), EVALUATE, 6),
-    "network": (_told("model", "name", to=LONG), EVALUATE, 2),
+    "network": (_told("model", "name", to=LONG), EVALUATE, 6),
     "network of a number": (_told("model", "name", to=7), EVALUATE, 6),
     "network that is Python's own": (_told("model", "name", to="os:abort"), EVALUATE, 2),
     "network in a folder": (_told("model", "name", to="/tmp/x.py:f"), EVALUATE, 2),
@@ -117,7 +117,7 @@ RUNS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], int]] = {
     "step of text": (_told("step", to=EVIL), ("calibrate", "{}", "--device", "cpu"), 6),
     "top of text": (_told("data", "top", to=EVIL), EVALUATE, 6),
     "mean of text": (_told("data", "mean", to=[EVIL]), EVALUATE, 6),
-    "data of text": (_told("config", "data", to=LONG), EVALUATE, 2),
+    "data of text": (_told("config", "data", to=LONG), EVALUATE, 6),
     "data that is Python's own": (_told("config", "data", to="os:abort"), EVALUATE, 2),
     "config of text": (_told("config", to=EVIL), EVALUATE, 6),
     "tensor that is too much": (
