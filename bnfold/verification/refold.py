@@ -11,7 +11,7 @@ import onnx
 from bnfold.folding.engine import Allowed, everywhere
 from bnfold.folding.report import Fold, FoldReport, Options
 from bnfold.merging.engine import folded_in_place
-from bnfold.onnxfile import IN_MEMORY, DataFiles
+from bnfold.onnxfile import IN_MEMORY, DataFiles, ModelFile, borrowing
 from bnfold.verification import certificate
 from bnfold.verification.subject import Subject
 from bnfold.verification.verdict import Gate
@@ -38,8 +38,8 @@ def reference_of(original: Subject, candidate: Subject) -> Reference:
     again = refolded(original, {} if isinstance(recorded, str) else recorded)
     if isinstance(again, str):
         return Reference(original.model, certificate.skipped(again), data=original.data)
-    model, report = again
-    data = original.data
+    file, report = again
+    model, data = file.model, file.data
     if certificate.identical(candidate, model, data):  # these constants need no memory then
         model, data = candidate.model, candidate.data
     if isinstance(recorded, str):
@@ -50,10 +50,10 @@ def reference_of(original: Subject, candidate: Subject) -> Reference:
 
 def refolded(
     original: Subject, recorded: Mapping[str, Any], allowed: Allowed = everywhere
-) -> tuple[onnx.ModelProto, FoldReport] | str:
-    """The original's graph folded with `recorded` options; or why this version cannot.
+) -> tuple[ModelFile, FoldReport] | str:
+    """The original folded with `recorded` options; or why this version cannot.
 
-    What the fold leaves as it was lies where the original's data lie.
+    What the fold leaves as it was is read from the original.
     """
     known = {field.name for field in fields(Options)}
     if not recorded.keys() <= known:
@@ -64,7 +64,7 @@ def refolded(
         return "the candidate's record of its options is damaged"
     if not all(isinstance(flag, bool) for flag in flags):
         return "the candidate's record of its options is damaged"
-    again = onnx.ModelProto()
-    again.CopyFrom(original.model)
+    file = ModelFile(original.model, original.path, original.sha256, data=original.data)
+    again = borrowing(file)
     options = Options(**{**recorded, "linear": tuple(linear)})
-    return again, folded_in_place(again, options, allowed, original.data)
+    return again, folded_in_place(again.model, options, allowed, again.data)

@@ -42,9 +42,8 @@ class _Trials:
     def _judged(self, labels: frozenset[str]) -> str:
         again = refolded(self.original, {}, lambda spot: spot.label in labels)
         assert not isinstance(again, str)
-        self.original.data.fill(again[0])
         try:
-            verdict = verify(self.original.path, again[0], **self.asked)
+            verdict = verify(self.original.path, again[0].whole(), **self.asked)
         except (ModelError, CheckFailed) as cause:
             if cause.where == show(self.original.path.name):
                 raise  # not the fold's doing
