@@ -54,7 +54,8 @@ def multiply_adds(model: ModelProto, row: Case) -> int:
     high = raised(model)
     feeds = row.feeds or feeds_for(row.model, sizes=row.sizes)
     shapes = {t.name: tuple(t.dims) for t in high.graph.initializer}
-    shapes |= {k: np.shape(v) for k, v in {**feeds, **evaluate(high, feeds)}.items()}
+    computed = {**feeds, **evaluate(high, feeds)}
+    shapes |= {k: np.shape(v) for k, v in computed.items() if not isinstance(v, list)}
     total = 0
     for n in high.graph.node:
         if n.op_type == "Conv":
