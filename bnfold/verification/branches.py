@@ -7,7 +7,9 @@ holds them in every branch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 import onnx
 
@@ -71,12 +73,12 @@ class Untaken:
         Then it is in no state that the branch is made for. Where the candidate alone does not
         compute, that is its fault.
         """
-        cases = self.cases[:_CASES]
         gate = Float64Gate(self.truth.pairs, self.units)
         try:
-            for case in cases:
-                self.truth.original(case, turned)
+            cases = list(islice(self._meeting(turned), _CASES))
         except (Unsupported, EvaluationError, CheckFailed):
+            return False
+        if not cases:
             return False
         try:
             for k, case in enumerate(cases):
@@ -89,6 +91,13 @@ class Untaken:
         found = gate.gate()
         self._departs(found.value or 0.0, found.sentence, branch)
         return True
+
+    def _meeting(self, turned: Mapping[str, bool]) -> Iterator[Case]:
+        """The inputs on which the original meets what is turned: it may lie in another branch."""
+        for case in self.cases:
+            with suppress(NotMet):
+                self.truth.original(case, turned)
+                yield case
 
     def _departs(self, value: float, sentence: str, branch: Branch) -> None:
         if not value <= self.worst:  # so written that NaN counts

@@ -181,3 +181,16 @@ def test_a_dead_branch_is_no_question() -> None:
     verdict = verify(model([*never, dead]), model([alive]), batches=(1,))
     assert verdict.ok
     assert verdict.gate("branches") is None
+
+
+def test_a_branch_inside_one_that_few_inputs_take() -> None:
+    """What the first inputs do not meet is asked of those that do."""
+    inner = node("If", ["deep"], "d", name="deep", then_branch=graph("in", norm("i"), "i"),
+                 else_branch=plain())  # fmt: skip
+    then = graph("then", [node("Greater", ["m", "never"], "deep"), inner], "d")
+    both = [model([fork(then)], least=5.0, never=np.float32(NEVER), **more)
+            for more in ({}, {"beta": NORM["beta"] + 1})]  # fmt: skip
+    low, high = (np.full((1, 3, 8, 8), at, np.float32) for at in (0.5, 9.0))
+    inputs = [{"x": low}, {"x": 2 * low}, {"x": high}]
+    assert verify(both[0], both[0], inputs=inputs).ok
+    assert not verify(both[0], both[1], inputs=inputs).ok
