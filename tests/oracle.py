@@ -139,11 +139,11 @@ def _departure(want: NDArray, got: NDArray, allowed: NDArray) -> str | None:
     return f"off by {off[worst]:.3g} (allowed {allowed[worst]:.3g}) at {at} of {want[worst]:.6g}"
 
 
-def _squares(center: NDArray, run: NDArray) -> NDArray:
-    """Squared departure per element; integers depart by 1 where they differ: a tie broken anew."""
+def _steps(center: NDArray, run: NDArray) -> NDArray:
+    """Departure per element; integers depart by 1 where they differ: a tie broken anew."""
     with np.errstate(all="ignore"):
-        step = run - center if center.dtype.kind == "f" else run != center
-        return np.nan_to_num(np.asarray(step, np.float64) ** 2, posinf=0.0)
+        step = np.asarray(run - center if center.dtype.kind == "f" else run != center, np.float64)
+    return np.nan_to_num(step, posinf=0.0, neginf=0.0)
 
 
 def departures(
@@ -174,9 +174,10 @@ def departures(
         for run in runs:  # what is allowed only grows: the first draws that suffice end it
             if not found:
                 return {}
-            total = {k: total.get(k, 0.0) + _squares(center[k], run[k]) for k in names}
+            # hypot, for the square of what departs by 1e-200 is nothing
+            total = {k: np.hypot(total.get(k, 0.0), _steps(center[k], run[k])) for k in names}
             allowed = {
-                k: granted.get(k, 0.0) + MARGIN * np.sqrt(v / DRAWS) for k, v in total.items()
+                k: granted.get(k, 0.0) + MARGIN * v / np.sqrt(DRAWS) for k, v in total.items()
             }
             found = _wrong(want, got, names, allowed)
     return found

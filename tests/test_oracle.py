@@ -53,6 +53,25 @@ def test_right_fold_passes(kind: str) -> None:
     assert left(model, model) == batchnorms(model) == 1
 
 
+def test_right_fold_passes_where_a_sigmoid_vanishes() -> None:
+    """Values of 1e-217 whose departures have no square; a shift that is lost is seen still."""
+
+    def squashed(model: onnx.ModelProto) -> onnx.ModelProto:
+        model.graph.node.append(node("Sigmoid", ["y"], "tiny"))
+        model.graph.output[0].name = "tiny"
+        return model
+
+    model, p = parts("Conv")
+    w, b = p["w"] * _column(p["s"]), p["b"] * p["s"] + p["t"]
+    low = np.full(4, 500.0)
+    beta = next(i for i in model.graph.initializer if i.name == model.graph.node[1].input[2])
+    beta.CopyFrom(tensor(beta.name, numpy_helper.to_array(beta) - low.astype(np.float32)))
+    source = squashed(model)
+    assert_equivalent(source, squashed(written("Conv", w, b - low)))
+    with pytest.raises(AssertionError, match="off by"):
+        assert_equivalent(source, squashed(written("Conv", w, b - low + 0.01)))
+
+
 def _column(s: Array) -> Array:
     return s.reshape(-1, 1, 1, 1)
 
