@@ -27,7 +27,8 @@ from starlette.responses import Response
 PROVIDERS_BEHIND = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
-@serve.deployment(max_ongoing_requests=64, health_check_period_s=1, health_check_timeout_s=5)
+# a replica that died is noticed by itself; one that is slow to answer under load is not dead
+@serve.deployment(max_ongoing_requests=64, health_check_period_s=2, health_check_timeout_s=60)
 class Model:
     """One replica: one session, checked before it takes a request."""
 

@@ -24,6 +24,11 @@ pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parents[2] / "examples" / "serve_ray.py"
 REQUESTS, TRIES, START_S = 1000, 20, 300
 Answer = tuple[int, bytes]
+PATIENT = {  # Ray ends a healthy proxy that is slow, where two cores have other work
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int
             [python, str(EXAMPLE), str(folder / "d"), "--replicas", "2", "--port", str(port)],
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
-            env={**clean, "RAY_TMPDIR": short, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={**clean, **PATIENT, "RAY_TMPDIR": short, "RAY_USAGE_STATS_ENABLED": "0"},
         )
         try:
             _wait(process, log)
