@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,9 +74,9 @@ def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str, crops: C
     if len(inputs) != 1 or not file.model.graph.output:
         raise DataError(f"the model has {len(inputs)} inputs; images fill one", where=where)
     with (
-        TemporaryDirectory(prefix="bnfold-") as folder,
+        onnxfile.temporary_folder() as folder,
         Runtime(provider, threads=1) as runtime,
-        subject(file.path, where, Path(folder)) as found,
+        subject(file.path, where, folder) as found,
     ):
         key = runtime.load(found, "all")
         kind, output = _type(file, inputs[0]), file.model.graph.output[0].name

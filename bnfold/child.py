@@ -62,8 +62,12 @@ def spawn(
     )
 
 
-def run(command: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str], *, seconds: float, scratch: Path
+) -> subprocess.CompletedProcess[str]:
     """A program of ours, run to its end under the same limits but that on memory.
+
+    Its temporary files lie in `scratch`: ended here, it removes none.
 
     Raises:
         TooSlow: it ran past `seconds`.
@@ -75,7 +79,7 @@ def run(command: Sequence[str], *, seconds: float) -> subprocess.CompletedProces
             text=True,
             errors="replace",
             timeout=seconds,
-            env=_environment(0),
+            env={**_environment(0), "TMPDIR": str(scratch)},
             start_new_session=True,
         )
     except subprocess.TimeoutExpired:
@@ -172,17 +176,22 @@ def limit_memory() -> None:
         _limit_memory(_OVERHEAD + _free())
 
 
+def be_patient(seconds: float) -> None:
+    """From here on a native call may take that long; never less than `SECONDS`."""
+    _PATIENCE[0] = max(SECONDS, seconds)
+
+
 @contextmanager
-def native_call(seconds: float = SECONDS) -> Iterator[None]:
+def native_call(seconds: float | None = None) -> Iterator[None]:
     """Around foreign code that may never return and lets no Python handler run meanwhile.
 
-    Where the process is expendable the kernel ends it (SIGALRM) after `seconds`; elsewhere, in a
-    caller's own process, nothing is done.
+    Where the process is expendable the kernel ends it (SIGALRM) after `seconds`, or what
+    `be_patient` said; elsewhere, in a caller's own process, nothing is done.
     """
     if not _EXPENDABLE or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE[0] if seconds is None else seconds)
     try:
         yield
     finally:
@@ -215,6 +224,7 @@ def little_memory() -> Iterator[None]:
 
 
 _EXPENDABLE: list[bool] = []
+_PATIENCE = [SECONDS]
 
 
 def _confine(room: int, parent: int) -> None:

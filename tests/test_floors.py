@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"errors", "show", "extras", "child", "version"}
+BASE = {"errors", "show", "extras", "child", "leftovers", "version"}
 FILES = BASE | {"onnxfile"}
 FOLDING = FILES | {"ops64", "graph", "folding", "merging"}
 JUDGING = FOLDING | {"verification", "latency"}
@@ -23,6 +23,7 @@ ALLOWED = {
     "version": set(),
     "extras": {"errors"},
     "child": set(),
+    "leftovers": set(),
     "onnxfile": BASE,
     "ops64": BASE,
     "graph": FILES | {"ops64"},
@@ -43,7 +44,7 @@ ALLOWED = {
     "accuracy": ALL,
     "tour": ALL | {"accuracy", "road"},
     "bnfold": BASE,
-    "bnfold_cli": {"bnfold", "child", "errors", "show", "version", "bnfold_models"},
+    "bnfold_cli": {"bnfold", "child", "leftovers", "errors", "show", "version", "bnfold_models"},
 }
 
 # where a heavy package may be imported at the top of a module
@@ -60,6 +61,7 @@ LIGHT = {
     "show",
     "extras",
     "child",
+    "leftovers",
     "version",
     "bnfold",
     "bnfold_cli",

@@ -20,6 +20,7 @@ from bnfold.errors import (
     ModelError,
     UsageError,
 )
+from bnfold.onnxfile import temporary_folder
 
 _KINDS: dict[int, type[BnfoldError]] = {
     kind.exit_code: kind for kind in (UsageError, ModelError, CheckFailed, EnvironmentLacks)
@@ -42,7 +43,8 @@ def check(
     if provider is not None and provider not in PROVIDERS:
         raise UsageError(f"unknown provider {provider!r}", hint=f"one of {', '.join(PROVIDERS)}")
     try:
-        return command.check(os.fspath(folder), provider or "", runs, _limit)
+        with temporary_folder() as scratch:
+            return command.check(os.fspath(folder), provider or "", runs, _limit, str(scratch))
     except Refused as refused:
         raise _error(refused.exit_code, refused.message, refused.where, refused.hint) from refused
 
@@ -61,8 +63,10 @@ def check_apart(folder: Path, script: Path, provider: str) -> dict[str, Any]:
         BnfoldError: what it refused, or CheckFailed where something does not hold.
     """
     words = [sys.executable, "-I", str(script), str(folder), "--json", "--runs", "5"]
+    words += ["--provider", provider]
     try:
-        done = child.run([*words, "--provider", provider], seconds=_LONGEST_S)
+        with temporary_folder() as scratch:
+            done = child.run(words, seconds=_LONGEST_S, scratch=scratch)
     except child.TooSlow as error:
         raise ModelError(f"its check gives {error}") from error
     try:

@@ -67,7 +67,12 @@ def inputs(original: Subject, order: Order, runtime: Runtime) -> tuple[Case, ...
     Raises:
         UsageError: it runs on none.
     """
-    question = Question(batches=order.batches, shapes=order.shapes, seed=order.seed)
+    question = Question(
+        batches=order.batches,
+        shapes=order.shapes,
+        seed=order.seed,
+        timeout_s=order.timeout_s,
+    )
     key = runtime.load(original, "none")
 
     def ran(cases: tuple[Case, ...]) -> tuple[Case, ...]:

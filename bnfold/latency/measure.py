@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 from bnfold import child
 from bnfold.errors import UsageError
@@ -17,6 +15,7 @@ from bnfold.latency.machine import Machine, machine
 from bnfold.latency.report import BenchReport
 from bnfold.latency.rounds import FULL, LEAST_ROUNDS, QUICK, Design
 from bnfold.latency.subjects import Model, Subject, subjects, without_fusion
+from bnfold.onnxfile import temporary_folder
 from bnfold.version import __version__
 
 
@@ -56,8 +55,8 @@ def bench(
         Case(title, *what, how, design, seed, timeout_s)
         for title, what in _titled(batches, shapes).items()
     ]
-    with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
-        rows = _with_ablation(subjects(models, Path(folder)), optimization)
+    with temporary_folder() as folder:
+        rows = _with_ablation(subjects(models, folder), optimization)
         parts = [case.run(rows, table) for table in tables]
     return _report(parts, tables[0], here, quick=quick)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import onnx
 
 from bnfold import child
 from bnfold.graph.readers import every_node
 from bnfold.latency import sessions
+from bnfold.onnxfile import temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,8 @@ def optimised(
     looked = replace(
         how, optimization="extended" if how.optimization == "all" else how.optimization
     )
-    with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
-        saved = Path(folder) / "optimised.onnx"
+    with temporary_folder() as folder:
+        saved = folder / "optimised.onnx"
         try:
             with child.native_call(longest_s):
                 sessions.session(path, looked, save_to=str(saved))

@@ -7,14 +7,12 @@ machine.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +27,7 @@ from bnfold.latency.machine import machine
 from bnfold.latency.report import Basis
 from bnfold.latency.rounds import FULL, QUICK, Design
 from bnfold.latency.specimens import BLOCKS, SHAPE, SPECIMENS
+from bnfold.onnxfile import temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +147,10 @@ def self_test(
 @contextmanager
 def _files() -> Iterator[dict[tuple[str, int], str]]:
     """(specimen, blocks) -> a file of it."""
-    with tempfile.TemporaryDirectory(prefix="bnfold-") as folder:
+    with temporary_folder() as folder:
         paths = {}
         for (name, make), blocks in product(SPECIMENS.items(), (BLOCKS, BLOCKS + 1)):
-            paths[name, blocks] = str(Path(folder) / f"{name}-{blocks}.onnx")
+            paths[name, blocks] = str(folder / f"{name}-{blocks}.onnx")
             onnx.save(make(blocks), paths[name, blocks])
         yield paths
 

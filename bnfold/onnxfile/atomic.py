@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from bnfold import leftovers
 from bnfold.errors import DataError, UsageError
 from bnfold.show import show
 
@@ -95,6 +96,7 @@ def _through_temporary(target: Path, old: os.stat_result | None) -> Iterator[Bin
     _check_right(target, old)
     sweep(target)
     handle, temporary = tempfile.mkstemp(".tmp", prefix_of(target), target.parent)
+    leftovers.note(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bnfold import leftovers
 from bnfold.errors import BnfoldError, UsageError
 from bnfold.onnxfile.atomic import prefix_of, status, sweep, sync_folder, umask, unwritable
 from bnfold.show import show
@@ -64,6 +65,19 @@ def check_folder(path: str | os.PathLike[str], *, mark: str) -> None:
         raise unwritable(error, where) from error
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder where the system keeps temporary ones, which goes when the block ends.
+
+    One that a killed run left goes a day later.
+    """
+    place = Path(tempfile.gettempdir(), "bnfold")
+    sweep(place)
+    with tempfile.TemporaryDirectory(".tmp", prefix_of(place)) as folder:
+        leftovers.note(folder)
+        yield Path(folder)
+
+
 def _checked(target: Path, mark: str, where: str) -> os.stat_result | None:
     old = status(target)
     if old is not None:
@@ -88,6 +102,7 @@ def _checked(target: Path, mark: str, where: str) -> os.stat_result | None:
 def _through_temporary(target: Path, old: os.stat_result | None) -> Iterator[Path]:
     sweep(target)
     fresh = Path(tempfile.mkdtemp(".tmp", prefix_of(target), target.parent))
+    leftovers.note(fresh)
     try:
         with _named(fresh, target):
             yield fresh

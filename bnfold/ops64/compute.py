@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bnfold import child
 from bnfold.ops64.call import Array, Call, Kernel, Unsupported, as_tuple, raised
 
 # one module each; those that chains of constants are made of first, for a fold loads no others
@@ -85,7 +86,7 @@ def run(call: Call, kernel: Kernel | None) -> tuple[Array, ...]:
     """
     if kernel is None:
         kernel = _fallback()
-    with np.errstate(all="ignore"):
+    with child.native_call(), np.errstate(all="ignore"):
         values = as_tuple(kernel(call))
         return tuple(raised(np.asarray(value)) for value in values)
 

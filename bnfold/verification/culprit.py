@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Unpack
 
 from bnfold.errors import CheckFailed
 from bnfold.folding.report import Fold
+from bnfold.onnxfile import temporary_folder
 from bnfold.show import show
 from bnfold.verification import layers as layer_walk
 from bnfold.verification import steps
@@ -60,8 +59,8 @@ def bisect(original: Model, candidate: Model | None = None, **asked: Unpack[Aske
         return _breaking_fold(original, asked)
     question = Question(**asked)
     with (
-        tempfile.TemporaryDirectory(prefix="bnfold-") as folder,
-        subjects(original, candidate, Path(folder)) as (a, b),
+        temporary_folder() as folder,
+        subjects(original, candidate, folder) as (a, b),
     ):
         if not layer_walk.surviving(a.model, b.model):
             raise CheckFailed("no tensor has the same name in both models")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TypedDict, TypeVar, Unpack
 
 from bnfold import child
 from bnfold.errors import UsageError
+from bnfold.onnxfile import temporary_folder
 from bnfold.show import show
 from bnfold.verification import layers as layer_walk
 from bnfold.verification import saved
@@ -105,8 +105,8 @@ def verify(a: Model, b: Model, **asked: Unpack[Asked]) -> Verdict:
     if (question.rtol is None) != (question.atol is None):
         raise UsageError("rtol and atol go together", hint="--rtol 1e-3 --atol 1e-5")
     with (
-        tempfile.TemporaryDirectory(prefix="bnfold-") as folder,
-        subjects(a, b, Path(folder)) as pair,
+        temporary_folder() as folder,
+        subjects(a, b, folder) as pair,
     ):
         verdict = fitting(pair[0], question, lambda cases: _answered(pair, cases, question))
     return replace(verdict, seconds=round(time.monotonic() - began, 3))
@@ -122,6 +122,7 @@ def fitting(original: Subject, question: Question, answer: Callable[[tuple[Case,
         UsageError: no such file, or sizes that cannot be.
         DataError: damaged inputs, or such as do not fit.
     """
+    child.be_patient(question.timeout_s)
     if question.inputs is not None:
         return answer(
             _kept(brought(question.inputs, original.inputs, question.max_bytes), question)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bnfold.errors import CheckFailed, ModelError
 from bnfold.folding.report import Fold
+from bnfold.onnxfile import temporary_folder
 from bnfold.show import show
 from bnfold.verification.judge import Asked, verify
 from bnfold.verification.refold import refolded
@@ -58,8 +57,8 @@ def breaking(original: Model, asked: Asked) -> Found:
         BnfoldError: as `verify`, where the original itself cannot be judged.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="bnfold-") as folder,
-        subject(original, "original", Path(folder)) as source,
+        temporary_folder() as folder,
+        subject(original, "original", folder) as source,
     ):
         whole = refolded(source, {})
         if isinstance(whole, str):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-from bnfold import child
+from bnfold import child, leftovers
 from bnfold.errors import BnfoldError, EnvironmentLacks, ModelError
 from bnfold_cli.faults import SIGNALS, Stopped, hold_signals, let_signals_in
 from bnfold_cli.session import Session
@@ -41,6 +41,7 @@ def guarded_run(
     if session.command not in COMMANDS or not hasattr(os, "fork"):
         return body()
     first = os.getpid()
+    leftovers.open_ledger()
     hold_signals()
     pid = os.fork()
     if pid == 0:
@@ -52,6 +53,7 @@ def guarded_run(
     status = _waited(pid)
     if status >= 0:
         return status
+    leftovers.clear()
     return tell(session, _lost(-status))
 
 
@@ -97,8 +99,8 @@ def _lost(number: int) -> BnfoldError:
         return EnvironmentLacks("the system ended the command, as it does when memory runs out")
     if number == signal.SIGALRM:
         return ModelError(
-            f"native code gives no answer within {child.SECONDS:.0f} s on this model: it is damaged"
-            " or made to keep readers busy"
+            "native code gives no answer within its time on this model: it is damaged or made to"
+            " keep readers busy",
         )
     return ModelError(
         f"native code ended with {child.ending(-number)} on this model: it is damaged"

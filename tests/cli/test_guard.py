@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,46 @@ def test_a_lost_command_answers_in_json(model: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert done.returncode == 3
     assert '"exit": 3' in done.stdout
+
+
+# a command that is lost while temporary files and folders lie about
+LOST_AT_WORK = """
+import ctypes, os, sys
+from bnfold import child
+from bnfold.deployment import rollout
+from bnfold.verification import judge
+def hang(*_, **__):
+    with child.native_call(1.0):
+        ctypes.PyDLL(None).sleep(60)
+rollout.check_apart = judge.fitting = hang
+if sys.argv[1] == "write":
+    os.replace = hang
+from bnfold_cli.main import main
+main(["--color", "never", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the ledger of what lies about is Linux's")
+@pytest.mark.parametrize(
+    "words", ["write fold {m}", "run verify {m} {m}", "run deploy {m} --to {d}/new"]
+)
+def test_nothing_lies_about_when_it_is_lost(model: Path, tmp_path: Path, words: str) -> None:
+    scratch, place = tmp_path / "scratch", tmp_path / "place"
+    scratch.mkdir(), place.mkdir()
+    here = sorted(os.listdir(model.parent))
+    done = subprocess.run(
+        [sys.executable, "-c", LOST_AT_WORK, *words.format(m=model, d=place).split()],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={**os.environ, "TMPDIR": str(scratch)},
+    )
+    assert done.returncode == 3, done.stderr
+    assert "no answer within" in done.stderr
+    ours = [name for name in os.listdir(scratch) if name != ".ses"]  # ONNX Runtime's own
+    assert not ours
+    assert not os.listdir(place)
+    assert sorted(os.listdir(model.parent)) == here
 
 
 def test_under_a_limit_from_outside(model: Path) -> None:

@@ -93,6 +93,29 @@ def test_what_inflates_under_limits(corpus: Path, command: str, name: str) -> No
     assert "Traceback" not in done.stderr
 
 
+# a command whose native calls get one second
+BRIEF = """
+import sys
+from bnfold import child
+real = child.native_call
+child.native_call = lambda *_: real(1.0)
+from bnfold_cli.main import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's alarm is set on Linux")
+def test_numbers_that_never_end(corpus: Path) -> None:
+    """The sum of a constant that is 10^12 numbers long, and takes no memory."""
+    words = ["bisect", str(corpus.parent / "good.onnx"), str(corpus / "inflating_expand.onnx")]
+    done = subprocess.run(
+        [sys.executable, "-c", BRIEF, *words], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3, done.stderr
+    assert "no answer within" in done.stderr
+    _assert_one_error(done.stdout, done.stderr)
+
+
 def _assert_one_error(out: str, err: str) -> None:
     assert out == ""
     lines = err.splitlines()

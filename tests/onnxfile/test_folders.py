@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -162,6 +163,7 @@ def test_old_leftovers_go_and_nothing_else(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+import tempfile
 from pathlib import Path
 from bnfold import onnxfile
 print("ready", flush=True)
@@ -186,3 +188,17 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         found = contents(tmp_path / "out")
         assert len(found) in (2, 3)
         assert len(set(found.values())) == 1, "files of two writes"
+
+
+def test_a_temporary_folder_goes_and_takes_old_ones_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in (".bnfold.abcd1234.tmp", ".bnfold.abcd1235.tmp", "bnfold-of-the-user", "bnfold"):
+        (tmp_path / name).mkdir()
+        if name != ".bnfold.abcd1235.tmp":
+            os.utime(tmp_path / name, (0, 0))
+    with onnxfile.temporary_folder() as folder:
+        assert folder.parent == tmp_path
+        (folder / "a").write_text("a")
+    assert sorted(os.listdir(tmp_path)) == [".bnfold.abcd1235.tmp", "bnfold", "bnfold-of-the-user"]

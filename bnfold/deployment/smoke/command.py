@@ -37,10 +37,17 @@ _NO_GOOD = (
 )
 
 
-def check(folder: str, provider: str = "", runs: int = RUNS, limit: Limit = unlimited) -> Report:
+def check(
+    folder: str,
+    provider: str = "",
+    runs: int = RUNS,
+    limit: Limit = unlimited,
+    scratch: str | None = None,
+) -> Report:
     """Hashes, then the session, who ran each node, the golden answers, and the time.
 
     `limit` surrounds each call of ONNX Runtime, which may never return; it is told the provider.
+    What is temporary lies in `scratch`, by default where the system keeps it.
 
     Raises:
         Refused: the check cannot be made.
@@ -53,7 +60,7 @@ def check(folder: str, provider: str = "", runs: int = RUNS, limit: Limit = unli
         notes = strangers(folder, manifest)
         if not all(finding.ok for finding in findings):
             return Report(folder, asked, "", tuple(findings), {}, {}, notes)
-        with Trial(folder, manifest, asked, limit) as trial:
+        with Trial(folder, manifest, asked, limit, scratch) as trial:
             findings += trial.replay()
             findings.append(trial.placed())
             timing = trial.timing(runs)

@@ -33,13 +33,18 @@ class Trial:
     """The session, from its loading to its latency. Use as a context manager."""
 
     def __init__(
-        self, folder: str, manifest: dict[str, Any], provider: str, limit: Limit = unlimited
+        self,
+        folder: str,
+        manifest: dict[str, Any],
+        provider: str,
+        limit: Limit = unlimited,
+        scratch: str | None = None,
     ) -> None:
         self._limit = limit
         self.folder, self.manifest, self.provider = folder, manifest, provider
         self.nodes: dict[str, int] = {}
         self._placing: dict[str, tuple[str, str]] = {}
-        self._temporary = tempfile.TemporaryDirectory(prefix="bnfold-check-")
+        self._temporary = tempfile.TemporaryDirectory(prefix="bnfold-check-", dir=scratch)
         self._ort = _onnxruntime(provider)
         self.version = str(self._ort.__version__)
         self._session: Any = None
