@@ -11,6 +11,7 @@ import numpy as np
 from bnfold import onnxfile
 from bnfold.errors import DataError, UsageError
 from bnfold.extras import require
+from bnfold.leftovers import temporary_folder
 from bnfold.show import show
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _in_runtime(file: onnxfile.ModelFile, data: Dataset, provider: str, crops: C
     if len(inputs) != 1 or not file.model.graph.output:
         raise DataError(f"the model has {len(inputs)} inputs; images fill one", where=where)
     with (
-        onnxfile.temporary_folder() as folder,
+        temporary_folder() as folder,
         Runtime(provider, threads=1) as runtime,
         subject(file.path, where, folder) as found,
     ):

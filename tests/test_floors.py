@@ -23,7 +23,7 @@ ALLOWED = {
     "version": set(),
     "extras": {"errors"},
     "child": set(),
-    "leftovers": set(),
+    "leftovers": {"show"},
     "onnxfile": BASE,
     "ops64": BASE,
     "graph": FILES | {"ops64"},

@@ -20,7 +20,7 @@ from bnfold.errors import (
     ModelError,
     UsageError,
 )
-from bnfold.onnxfile import temporary_folder
+from bnfold.leftovers import temporary_folder
 
 _KINDS: dict[int, type[BnfoldError]] = {
     kind.exit_code: kind for kind in (UsageError, ModelError, CheckFailed, EnvironmentLacks)

@@ -15,7 +15,7 @@ from bnfold.latency.machine import Machine, machine
 from bnfold.latency.report import BenchReport
 from bnfold.latency.rounds import FULL, LEAST_ROUNDS, QUICK, Design
 from bnfold.latency.subjects import Model, Subject, subjects, without_fusion
-from bnfold.onnxfile import temporary_folder
+from bnfold.leftovers import temporary_folder
 from bnfold.version import __version__
 
 

@@ -9,7 +9,7 @@ import onnx
 from bnfold import child
 from bnfold.graph.readers import every_node
 from bnfold.latency import sessions
-from bnfold.onnxfile import temporary_folder
+from bnfold.leftovers import temporary_folder
 
 
 @dataclass(frozen=True, slots=True)

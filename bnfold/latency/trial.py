@@ -27,7 +27,7 @@ from bnfold.latency.machine import machine
 from bnfold.latency.report import Basis
 from bnfold.latency.rounds import FULL, QUICK, Design
 from bnfold.latency.specimens import BLOCKS, SHAPE, SPECIMENS
-from bnfold.onnxfile import temporary_folder
+from bnfold.leftovers import temporary_folder
 
 
 @dataclass(frozen=True, slots=True)

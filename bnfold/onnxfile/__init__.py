@@ -4,7 +4,7 @@ from bnfold.onnxfile.atomic import check_writable, replacing, same_file, write_t
 from bnfold.onnxfile.borrowing import borrowing
 from bnfold.onnxfile.composition import Makeup, makeup
 from bnfold.onnxfile.external import IN_MEMORY, DataFiles
-from bnfold.onnxfile.folders import check_folder, replacing_folder, temporary_folder
+from bnfold.onnxfile.folders import check_folder, replacing_folder
 from bnfold.onnxfile.manifest import check_manifest, write_manifest
 from bnfold.onnxfile.plain import parse_json, read_json, read_plain
 from bnfold.onnxfile.provenance import provenance, sha256_of, stamp
@@ -35,7 +35,6 @@ __all__ = [
     "same_file",
     "sha256_of",
     "stamp",
-    "temporary_folder",
     "validate",
     "write",
     "write_manifest",

@@ -7,13 +7,9 @@ rename the old file stands as it was; on any error or signal the temporary file 
 from __future__ import annotations
 
 import errno
-import logging
 import os
-import re
-import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,12 +17,10 @@ from typing import BinaryIO
 
 from bnfold import leftovers
 from bnfold.errors import DataError, UsageError
+from bnfold.leftovers import prefix_of, sweep
 from bnfold.show import show
 
-logger = logging.getLogger(__name__)
-
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_A_DAY = 86_400.0
 
 
 @contextmanager
@@ -115,27 +109,6 @@ def _check_right(target: Path, old: os.stat_result | None) -> None:
     """A rename ignores the mode of what it replaces, and root ignores every mode: ask here."""
     if old and not (old.st_mode & 0o222 and os.access(target, os.W_OK)):
         raise PermissionError(errno.EACCES, "the file is write-protected")
-
-
-def prefix_of(target: Path) -> str:
-    """How the temporary names for `target` begin; cut, since a name ends at 255 bytes."""
-    stem = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
-    return f".{stem}."
-
-
-def sweep(target: Path) -> None:
-    """Remove what killed runs left for `target` more than a day ago, files and folders."""
-    left = re.compile(re.escape(prefix_of(target)) + r"[a-z0-9_]{8}\.tmp")  # as mkstemp names them
-    try:
-        for entry in os.scandir(target.parent):
-            if not left.fullmatch(entry.name):
-                continue
-            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _A_DAY:
-                folder = entry.is_dir(follow_symlinks=False)
-                shutil.rmtree(entry.path) if folder else os.unlink(entry.path)
-                logger.warning("removed %s, left by an interrupted run", show(entry.path, 300))
-    except OSError as error:
-        logger.debug("no sweep: %s", error)
 
 
 def sync_folder(folder: Path) -> None:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from bnfold import leftovers
 from bnfold.errors import BnfoldError, UsageError
-from bnfold.onnxfile.atomic import prefix_of, status, sweep, sync_folder, umask, unwritable
+from bnfold.leftovers import prefix_of, sweep
+from bnfold.onnxfile.atomic import status, sync_folder, umask, unwritable
 from bnfold.show import show
 
 _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working folder
@@ -63,19 +64,6 @@ def check_folder(path: str | os.PathLike[str], *, mark: str) -> None:
         _checked(Path(os.path.realpath(path)), mark, where)
     except OSError as error:
         raise unwritable(error, where) from error
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder where the system keeps temporary ones, which goes when the block ends.
-
-    One that a killed run left goes a day later.
-    """
-    place = Path(tempfile.gettempdir(), "bnfold")
-    sweep(place)
-    with tempfile.TemporaryDirectory(".tmp", prefix_of(place)) as folder:
-        leftovers.note(folder)
-        yield Path(folder)
 
 
 def _checked(target: Path, mark: str, where: str) -> os.stat_result | None:

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from bnfold.errors import CheckFailed
 from bnfold.folding.report import Fold
-from bnfold.onnxfile import temporary_folder
+from bnfold.leftovers import temporary_folder
 from bnfold.show import show
 from bnfold.verification import layers as layer_walk
 from bnfold.verification import steps

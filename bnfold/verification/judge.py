@@ -13,7 +13,7 @@ from typing import TypedDict, TypeVar, Unpack
 
 from bnfold import child
 from bnfold.errors import UsageError
-from bnfold.onnxfile import temporary_folder
+from bnfold.leftovers import temporary_folder
 from bnfold.show import show
 from bnfold.verification import layers as layer_walk
 from bnfold.verification import saved

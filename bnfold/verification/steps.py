@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bnfold.errors import CheckFailed, ModelError
 from bnfold.folding.report import Fold
-from bnfold.onnxfile import temporary_folder
+from bnfold.leftovers import temporary_folder
 from bnfold.show import show
 from bnfold.verification.judge import Asked, verify
 from bnfold.verification.refold import refolded

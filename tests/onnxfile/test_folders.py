@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bnfold import onnxfile
+from bnfold import leftovers, onnxfile
 from bnfold.errors import BnfoldError, DataError, UsageError
 from bnfold.onnxfile import folders
 
@@ -198,7 +198,7 @@ def test_a_temporary_folder_goes_and_takes_old_ones_along(
         (tmp_path / name).mkdir()
         if name != ".bnfold.abcd1235.tmp":
             os.utime(tmp_path / name, (0, 0))
-    with onnxfile.temporary_folder() as folder:
+    with leftovers.temporary_folder() as folder:
         assert folder.parent == tmp_path
         (folder / "a").write_text("a")
     assert sorted(os.listdir(tmp_path)) == [".bnfold.abcd1235.tmp", "bnfold", "bnfold-of-the-user"]
