@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -56,26 +57,27 @@ def _updated(training: Training, inputs: Tensor, labels: Tensor, window: Window)
     """Forward, backward and update; False where float16 overflowed and nothing was changed."""
     parts = training.config.accumulate
     training.optimizer.zero_grad(set_to_none=True)
-    losses: list[Tensor | float] = []
-    correct: list[Tensor | int] = []
-    whole = [(inputs, labels)]
-    split = zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True)
-    for micro, (x, y) in enumerate(split if parts > 1 else whole):
+    told: list[tuple[Tensor | float, Tensor, Tensor]] = []
+    for micro, (x, y) in enumerate(_micro_batches(inputs, labels, parts)):
         with gradients_meet(training, micro):
-            logits, loss, told = _loss(training, x, y)
+            logits, loss, value = _loss(training, x, y)
             training.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        losses.append(told)
-        right = torch.count_nonzero(logits.argmax(1) == y)
-        correct.append(right if right.is_cuda else int(right))
+        told.append((value, logits, y))
     scale = training.scaler.get_scale()
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.scaler.get_scale() < scale:
         return False
-    for part, hits in zip(losses, correct, strict=True):
-        window.loss += part
-        window.correct += hits
+    for value, logits, y in told:
+        window.add(value, logits, y)
     return True
+
+
+def _micro_batches(inputs: Tensor, labels: Tensor, parts: int) -> Iterable[tuple[Tensor, Tensor]]:
+    """The batch itself where it stays whole: splitting it into one costs as much as a kernel."""
+    if parts == 1:
+        return ((inputs, labels),)
+    return zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True)
 
 
 def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
@@ -87,7 +89,7 @@ def _loss(training: Training, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Ten
     whole = len(y) * world == config.batch  # then the mean itself is this part: two kernels fewer
     with _lowered(config.precision, x.device):
         logits = _forward(training, x)
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        wide = logits.float() if logits.dtype in AUTOCAST.values() else logits
         loss = cross_entropy(
             wide, y, label_smoothing=config.label_smoothing, reduction="mean" if whole else "sum"
         )
@@ -107,13 +109,18 @@ def _lowered(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 def _forward(training: Training, inputs: Tensor) -> Tensor:
     try:
-        return training.forward(inputs)
+        scores = training.forward(inputs)
     except ValueError as cause:  # of torch's batch_norm
         if "more than 1 value per channel" not in str(cause):
             raise
         raise UsageError(
             f"a BatchNorm gets one value per channel: {cause}", hint="a larger batch or image"
         ) from cause
+    if not isinstance(scores, Tensor):
+        raise UsageError(
+            f"{training.config.model} gives {type(scores).__name__} in training, not scores alone"
+        )
+    return scores
 
 
 @torch.no_grad()
