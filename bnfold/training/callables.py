@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bnfold.errors import UsageError
+from bnfold.errors import BnfoldError, UsageError
+
+TRACEBACK = "bnfold -vv shows where"
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -25,10 +27,11 @@ def find(name: str) -> Callable[..., Any]:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
+    except Exception as cause:  # it runs the user's code
+        raise UsageError(f"cannot import '{module_name}': {told(cause)}", where=name) from cause
+    try:
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, ValueError) as cause:
-        raise UsageError(f"cannot import '{module_name}': {cause}", where=name) from cause
     except AttributeError as cause:
         raise UsageError(f"'{module_name}' has no '{attribute}'", where=name) from cause
     if not callable(found):
@@ -37,7 +40,28 @@ def find(name: str) -> Callable[..., Any]:
     return made
 
 
-def accepted(function: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
+def called(name: str, **offered: Any) -> Any:
+    """What the callable returns; it gets those of the keywords that it takes.
+
+    Raises:
+        UsageError: no such callable, or it raises something itself.
+    """
+    function = find(name)
+    try:
+        return function(**_accepted(function, offered))
+    except BnfoldError:
+        raise
+    except Exception as cause:  # the user's code raises what it likes
+        raise UsageError(f"{name} raised {told(cause)}", hint=TRACEBACK) from cause
+
+
+def told(cause: BaseException) -> str:
+    """What code that is not ours raised, in one line."""
+    line = next((text.strip() for text in str(cause).splitlines() if text.strip()), "")
+    return f"{type(cause).__name__}: {line}" if line else type(cause).__name__
+
+
+def _accepted(function: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
     """Those of the keywords that the function takes."""
     try:
         parameters = inspect.signature(function).parameters

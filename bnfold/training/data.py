@@ -46,7 +46,7 @@ def load(name: str, *, binarize: bool = False, size: int = SIZE) -> Dataset:
     if os.path.exists(name) or os.sep in name:
         return _at(Path(name), binarize=binarize, size=size)
     if ":" in name:
-        return arrays.from_callable(name, callables.find(name)(), binarize=binarize)
+        return arrays.from_callable(name, callables.called(name), binarize=binarize)
     near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
     hint = (
         f"did you mean {near[0]}?"

@@ -63,13 +63,28 @@ def upright(files: Stored, index: int, size: int) -> Any:
             if math.prod(image.size) > LARGEST_IMAGE:
                 raise DataError(f"{image.size} pixels are too many", where=files.where(index))
             image.draft("RGB", (2 * size, 2 * size))  # JPEG: decode at a fraction of the size
-            return require("PIL.ImageOps", "train").exif_transpose(image).convert("RGB")
+            turned = require("PIL.ImageOps", "train").exif_transpose(image)
+            return _eight_bits(turned, str(image.format), files.where(index)).convert("RGB")
     except BnfoldError:
         raise
     except image_module.UnidentifiedImageError as cause:
         raise DataError("corrupt image: of no known kind", where=files.where(index)) from cause
     except Exception as cause:  # pillow's decoders raise what a damaged file makes of them
         raise DataError(f"corrupt image: {cause}", where=files.where(index)) from cause
+
+
+def _eight_bits(image: Any, kind: str, where: str) -> Any:
+    """65535 becomes 255: pillow cuts off at 255 when it converts, and leaves a white image.
+
+    Raises:
+        DataError: the pixels are of 32 bits, which have no scale of their own.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PPM"):
+        wide = np.asarray(image).astype(np.uint32)
+        return require("PIL.Image", "train").fromarray(((wide + 128) // 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise DataError("pixels of 32 bits: save them with 8 or 16", where=where)
+    return image
 
 
 def resized(image: Any, size: int, box: Box) -> np.ndarray[Any, Any]:

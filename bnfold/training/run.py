@@ -163,9 +163,9 @@ def _begin(
         training = begin(config, placed(found.model, device, config.layout), data, ranks)
         restore(training, state, str(found.path))
         return training
-    model = networks.build(
-        config.model, classes=data.classes, channels=channels, size=(height, width)
-    )
+    wanted: Any = {"classes": data.classes, "channels": channels, "size": (height, width)}
+    model = networks.build(config.model, **wanted)
+    networks.refuse_misfit(model, config.model, **wanted)
     if config.weights:
         kept = weights.fit(model, weights.read(config.weights), data.classes, config.weights)
         if kept:

@@ -32,7 +32,8 @@ def refuse_existing(folder: Path, existing: Existing) -> None:
     """Before the lock makes the folder."""
     if folder.exists() and not folder.is_dir():
         raise UsageError("the run folder is a file", where=str(folder))
-    if existing == "refuse" and (folder / CONFIG).exists():
+    begun = (folder / METRICS).exists() or (folder / CHECKPOINTS).exists()
+    if existing == "refuse" and begun and (folder / CONFIG).exists():
         raise UsageError(
             "this folder holds a run",
             where=str(folder),

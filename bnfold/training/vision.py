@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +26,8 @@ def check(name: str) -> None:
     """
     library, _, network = name.partition(":")
     found = _library(library)
-    known = found.models.list_models() if library == "torchvision" else found.list_models()
+    models = found.models if library == "torchvision" else None  # classifiers, of all it has
+    known = models.list_models(module=models) if models else found.list_models()
     if network not in known:
         near = difflib.get_close_matches(network, known, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else None
@@ -45,9 +49,17 @@ def build(name: str, *, classes: int, channels: int) -> nn.Module:
     elif channels != 3:
         raise UsageError(f"{name} takes 3 channels, the data has {channels}")
     else:
-        made = found.models.get_model(network, weights=None, num_classes=classes)
+        plain = _without_side_exits(found.models.get_model_builder(network))
+        made = found.models.get_model(network, weights=None, num_classes=classes, **plain)
     assert isinstance(made, nn.Module)
     return made
+
+
+def _without_side_exits(builder: Callable[..., Any]) -> dict[str, bool]:
+    """What makes GoogLeNet and Inception v3 give scores alone in training, without a warning."""
+    network = inspect.signature(builder).return_annotation
+    known = inspect.signature(network).parameters if isinstance(network, type) else {}
+    return {k: v for k, v in {"aux_logits": False, "init_weights": True}.items() if k in known}
 
 
 def _library(name: str) -> ModuleType:

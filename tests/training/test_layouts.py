@@ -187,6 +187,31 @@ def test_orientation_is_heeded():
     assert np.abs(upright - stored).mean() < 8  # JPEG's loss; sideways it is 40
 
 
+STORED = {  # as pillow keeps it, and the value that stands for a middle grey
+    "8-bit.png": (np.uint8, 120), "16-bit.png": (np.uint16, 120 * 257),
+    "16-bit.tif": (np.uint16, 120 * 257), "16-bit.pgm": (np.uint16, 120 * 257),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "stored"), STORED.items(), ids=STORED)
+def test_grey_of_any_depth(tmp_path, name, stored):
+    """pillow's own conversion cuts 16 bits off at 255: a white image, without a word."""
+    kind, value = stored
+    pixels = np.full((20, 20), value, kind)
+    pixels[:10] = 0
+    Image.fromarray(pixels).save(tmp_path / name)
+    found = decode(tmp_path / name, 16, None)
+    assert found.shape == (3, 16, 16)
+    assert (found.min(), found.max()) == (0, 120)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "RGBA", "LA", "P", "1"])
+def test_any_mode_becomes_rgb(tmp_path, mode):
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    Image.new("RGB", (20, 20), (255, 255, 255)).convert(mode).save(path)
+    assert decode(path, 16, None).min() >= 250
+
+
 def bomb(path: Path) -> None:
     Image.new("1", (20_000, 10_000)).save(path)
 
@@ -196,6 +221,7 @@ IMAGES = {
     "truncated": lambda p: p.write_bytes(p.read_bytes()[:60]),
     "empty": lambda p: p.write_bytes(b""),
     "too-large": bomb,
+    "32-bit": lambda p: Image.new("F", (20, 20)).save(p, "TIFF"),
 }
 
 
