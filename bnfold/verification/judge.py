@@ -29,6 +29,7 @@ from bnfold.verification.cases import (
     sizes_taken,
 )
 from bnfold.verification.metric import Metric, measured
+from bnfold.verification.overrides import check_overrides, overridden
 from bnfold.verification.runtime import Runtime
 from bnfold.verification.subject import Model, Subject, check_signatures, subject
 from bnfold.verification.tolerance import Tolerance
@@ -172,7 +173,8 @@ def _answered(
     tolerance = Tolerance(question.rtol, question.atol)
     told = question.progress or (lambda done, of, what: None)
     with Runtime(question.provider, timeout_s=question.timeout_s) as runtime:
-        verdict = Trial(pair, cases, runtime, tolerance, question.seed, told).verdict()
+        all_cases = (*cases, *overridden(*pair, cases[0], question.seed))
+        verdict = Trial(pair, all_cases, runtime, tolerance, question.seed, told).verdict()
         if question.inputs is None and (taken := _taken(pair[0], cases, question)):
             verdict = replace(verdict, notes=(*verdict.notes, f"open sizes were taken as {taken}"))
         numbers = None
@@ -191,13 +193,14 @@ def subjects(a: Model, b: Model, folder: Path) -> Iterator[tuple[Subject, Subjec
     Raises:
         UsageError: there is no such file.
         ModelError: not a sound ONNX model.
-        CheckFailed: the signatures differ.
+        CheckFailed: the signatures differ, or what callers may feed is gone.
     """
     with subject(a, "original", folder) as first, subject(b, "candidate", folder) as second:
         if first.label == second.label:  # sessions and reports are told apart by it
             first = replace(first, label=f"{first.label} (original)")
             second = replace(second, label=f"{second.label} (candidate)")
         check_signatures(first, second)
+        check_overrides(first, second)
         yield first, second
 
 

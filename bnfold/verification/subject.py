@@ -53,6 +53,8 @@ class Subject:
     """Bytes on disk, the files of external data with it."""
     data: DataFiles = IN_MEMORY
     """Where the initializers lie that are not in the message."""
+    overridable: tuple[str, ...] = ()
+    """Initializers that are inputs too (IR 4 and later): callers may feed other values."""
 
 
 @contextmanager
@@ -117,8 +119,12 @@ def _subject(file: onnxfile.ModelFile, label: str, sha256: str) -> Subject:
         if value.name not in given
     )
     outputs = tuple(_port(value, label) for value in graph.output)
+    optional = file.model.ir_version >= 4  # before, every initializer had to be an input
+    overridable = tuple(v.name for v in graph.input if optional and v.name in given)
     path = file.path.resolve()
-    return Subject(file.model, path, label, sha256, inputs, outputs, file.size, file.data)
+    return Subject(
+        file.model, path, label, sha256, inputs, outputs, file.size, file.data, overridable
+    )
 
 
 def _port(value: onnx.ValueInfoProto, label: str) -> Port:
