@@ -1,7 +1,7 @@
 """int8 after folding beside int8 of the model as it came: agreement, error, latency.
 
-`python benchmarks/fold_then_quantise.py MODEL CALIBRATION.npz [--held N]`. The last N samples are
-held out of the calibration and judged. Latencies are medians of interleaved rounds, one thread.
+`python benchmarks/fold_then_quantise.py MODEL=CALIBRATION.npz ... [--held N]`. The last N samples
+are held out of the calibration and judged. Latencies are medians of interleaved rounds, one thread.
 """
 
 from __future__ import annotations
@@ -113,6 +113,8 @@ def main() -> None:
     asked = parser.parse_args()
     for pair in asked.pairs:
         model, _, data = pair.partition("=")
+        if not data:
+            parser.error(f"{pair}: not MODEL=CALIBRATION.npz")
         with tempfile.TemporaryDirectory() as folder:
             _judged(Path(model), Path(data), asked.held, Path(folder))
 
