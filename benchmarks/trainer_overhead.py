@@ -22,10 +22,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from bnfold.training import TrainConfig, load_data
+from bnfold.training.loop import next_step
 from bnfold.training.networks import build
-from bnfold.training.schedule import learning_rate
 from bnfold.training.state import Training, begin
-from bnfold.training.step import one_step
 from bnfold.training.window import closed, opened
 
 LIMIT = 1.03
@@ -35,10 +34,7 @@ def trainer(training: Training, steps: int) -> None:
     """Steps as `fit` takes them, a record at the end."""
     window, rate = opened(training.device), 0.0
     for _ in range(steps):
-        rate = learning_rate(
-            training.config, training.step, training.steps, training.steps_per_epoch
-        )
-        one_step(training, rate, window)
+        rate = next_step(training, window)
     closed(training, rate, window)(None, {})
 
 
@@ -87,18 +83,20 @@ def main() -> int:
         loop: begin(replace(config), copy.deepcopy(model).to(device).train(), data)
         for loop in (trainer, bare)
     }
-    order, ratios = random.Random(0), []
+    order, ratios, more = random.Random(0), [], []
     for index in range(options.rounds + 2):
         pair = [trainer, bare]
         order.shuffle(pair)
         seconds = {loop: timed(loop, arms[loop], options.steps) for loop in pair}
         if index >= 2:  # the first rounds warm up
             ratios.append(seconds[trainer] / seconds[bare])
+            more.append((seconds[trainer] - seconds[bare]) / options.steps)
     draws = sorted(statistics.median(order.choices(ratios, k=len(ratios))) for _ in range(2000))
     low, high = draws[50], draws[1949]
     print(
         f"{options.model} on {options.data}, batch {options.batch}, {device}: the trainer takes "
         f"{statistics.median(ratios):.4f} [{low:.4f}, {high:.4f}] of the bare loop, "
+        f"{1e6 * statistics.median(more):.0f} us a step more, "
         f"{options.rounds} pairs of {options.steps} steps, torch {torch.__version__}"
     )
     return 4 if low > LIMIT else 0

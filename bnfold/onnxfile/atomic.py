@@ -138,7 +138,7 @@ def umask() -> int:
 
 def unwritable(error: OSError, where: str) -> DataError:
     """What the system refused, as an error with a hint."""
-    hint = "make room, or choose another folder with -o" if error.errno in _FULL else None
+    hint = "make room, or choose another folder" if error.errno in _FULL else None
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         hint = "make the folder first"
     reason = error.strerror or str(error)

@@ -45,7 +45,10 @@ def first_non_finite(model: nn.Module, inputs: Tensor) -> str:
 
         return hook
 
-    handles = [module.register_forward_hook(look(name)) for name, module in model.named_modules()]
+    whole = type(model).__name__  # what its forward does between the layers has no name
+    handles = [
+        module.register_forward_hook(look(name or whole)) for name, module in model.named_modules()
+    ]
     try:
         with torch.no_grad():
             model(inputs)

@@ -20,7 +20,7 @@ from bnfold.training.schedule import learning_rate
 from bnfold.training.seeds import Purpose, stream
 from bnfold.training.state import Training
 from bnfold.training.step import one_step
-from bnfold.training.window import closed, opened
+from bnfold.training.window import Window, closed, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,7 @@ def fit(
     window = opened(training.device)
     training.training_mode()
     while training.step < training.steps:
-        rate = learning_rate(config, training.step, training.steps, training.steps_per_epoch)
-        with memory_told(f"at step {training.step + 1}", config.batch):
-            one_step(training, rate, window)
+        rate = next_step(training, window)
         halt = stopped()
         period = config.save_every * training.steps_per_epoch
         save = halt or training.step == training.steps or training.step % period == 0
@@ -76,6 +74,20 @@ def fit(
             training.training_mode()
         if halt:
             return
+
+
+def next_step(training: Training, window: Window) -> float:
+    """Take the next step, at the rate that is answered.
+
+    Raises:
+        RunStopped: the loss is not finite, or the device's memory does not suffice.
+        UsageError: a BatchNorm gets one value per channel.
+    """
+    config = training.config
+    rate = learning_rate(config, training.step, training.steps, training.steps_per_epoch)
+    with memory_told(f"at step {training.step + 1}", config.batch):
+        one_step(training, rate, window)
+    return rate
 
 
 def _held_out(training: Training) -> float:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from bnfold.errors import BnfoldError
 
 DEFERRED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# seconds: Ctrl-C reaches a worker from the terminal and from torchrun, and is one wish
+ONE_WISH = 1.0
 
 
 class Interrupted(BnfoldError):
@@ -28,16 +32,21 @@ class Terminated(Interrupted):
 
 
 class Stop:
-    """Whether a signal asked to stop; `check` it between steps."""
+    """Whether a signal asked to stop: look at `signal` between steps."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.since = 0.0
+        self.before: dict[int, Any] = {}
 
-    def receive(self, number: int, _: FrameType | None) -> None:
-        """Note the signal; at the second one give up waiting for the step."""
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Note the signal; a second one ends the run as it would have without us, at once."""
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self.since = number, now
+        elif now - self.since >= ONE_WISH:
+            signal.signal(number, self.before[number] or signal.SIG_DFL)
+            signal.raise_signal(number)
 
     def error(self, where: str, hint: str) -> Interrupted:
         """The exception that says so."""
@@ -53,11 +62,11 @@ def deferred() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    old = {number: signal.getsignal(number) for number in DEFERRED}
+    stop.before = {number: signal.getsignal(number) for number in DEFERRED}
     try:
-        for number in old:
+        for number in DEFERRED:
             signal.signal(number, stop.receive)
         yield stop
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for held, handler in stop.before.items():
+            signal.signal(held, handler if handler is not None else signal.SIG_DFL)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 import torch
 
-from bnfold.errors import DataError, UsageError
-from bnfold.training import evaluate_torch, load_data, train
+from bnfold.errors import DataError, RunStopped, UsageError
+from bnfold.training import evaluate_torch, load_checkpoint, load_data, train, vision
 from bnfold.training.networks import build, refuse_misfit
 from tests.training.small import config
 
@@ -49,6 +52,14 @@ def lazy(classes):
         nn.Flatten(), nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.ReLU(), nn.Linear(8, classes)
     )
 
+class Later(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.net, self.steps = three(classes), 0
+    def forward(self, x):
+        self.steps += self.training
+        return self.net(x) if self.steps < 6 or not self.training else self.net(x) / 0 * 0
+
 def images(): raise FileNotFoundError("no such thing")
 """
 
@@ -60,7 +71,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("ownnets", "halfnets"):
-        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 REFUSED = {
@@ -84,6 +95,39 @@ def test_refused_in_one_line_and_the_folder_is_free(tmp_path, name, error, told)
         train(config(tmp_path / "run", model=name))
     assert "\n" not in caught.value.message
     assert train(config(tmp_path / "run", epochs=1)).steps == 4
+
+
+def test_what_is_not_finite_between_the_layers_is_the_networks(tmp_path):
+    with pytest.raises(RunStopped, match="at step 6, first in layer 'Later'"):
+        train(config(tmp_path / "run", model="ownnets:Later"))
+    assert load_checkpoint(tmp_path / "run").step == 4
+
+
+def test_classifiers_of_torchvision_without_side_exits(monkeypatch):
+    """A stand-in, since torchvision may be absent: GoogLeNet and Inception v3 take these two."""
+
+    class Exits(torch.nn.Linear):
+        def __init__(self, num_classes=1000, aux_logits=True, init_weights=None):
+            super().__init__(4, num_classes)
+            self.asked = aux_logits, init_weights
+
+    def exits(*, weights=None, **options):
+        return Exits(**options)
+
+    exits.__annotations__["return"] = Exits
+
+    models = ModuleType("torchvision.models")
+    models.list_models = lambda module=None: ["exits"] if module else ["exits", "flow"]
+    models.get_model_builder = lambda _: exits
+    models.get_model = lambda _, **options: exits(**options)
+    library = ModuleType("torchvision")
+    library.models = models
+    monkeypatch.setitem(sys.modules, "torchvision", library)
+    monkeypatch.setitem(sys.modules, "torchvision.models", models)
+    made = vision.build("torchvision:exits", classes=7, channels=3)
+    assert (made.out_features, made.asked) == (7, (False, True))
+    with pytest.raises(UsageError, match="no network 'flow'"):
+        vision.check("torchvision:flow")
 
 
 def test_data_that_raise():
