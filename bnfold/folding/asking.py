@@ -36,11 +36,14 @@ def asked_down(manner: Manner, index: GraphIndex, node: Node, maps: Maps) -> Ans
     return _asked(_PUSHES[manner], index, node, maps)
 
 
+MOST_OPERANDS = 512  # each question looks at all of them, and each spot before them asks
 # what attributes, sizes and constants that contradict each other raise in numpy
 UNREADABLE = (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError)
 
 
 def _asked(rule: Rule, index: GraphIndex, node: Node, maps: Maps) -> Answers | None:
+    if len(node.inputs) > MOST_OPERANDS:
+        return Blocked(Reason.NOT_YET)
     try:
         return rule(node, facts(index, node), maps)
     except UNREADABLE as error:

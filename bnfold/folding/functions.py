@@ -20,10 +20,13 @@ from bnfold.folding.reasons import Reason
 from bnfold.folding.report import Found, Remaining
 from bnfold.folding.spot import MARK, batch_norms, label_of
 from bnfold.graph.readers import subgraphs
+from bnfold.onnxfile.functions import written_out
 
 logger = logging.getLogger(__name__)
 Called = tuple[str, str]
 Folding = Callable[[onnx.ModelProto], Found]
+
+MOST_INLINED = 20_000  # nodes: beyond, calls within calls only keep a reader busy
 
 
 def fold_inlined(model: onnx.ModelProto, fold: Folding, why: dict[str, Remaining]) -> Found | None:
@@ -32,6 +35,9 @@ def fold_inlined(model: onnx.ModelProto, fold: Folding, why: dict[str, Remaining
     What was found of the BatchNorms in functions that stay is entered in `why`.
     """
     chosen = _holders(model)
+    if chosen and written_out(model) > MOST_INLINED:
+        logger.warning("functions are not inlined: they would make %d nodes", written_out(model))
+        return None
     while chosen:
         trial = onnx.ModelProto()
         trial.CopyFrom(model)

@@ -17,6 +17,11 @@ from bnfold.merging.geometry import Layout, Spread
 from bnfold.merging.linear import Linear, turned
 from bnfold.merging.plan import PRODUCTS, Plan
 
+# weights are made anew when they are written, but for these: a merge of merges would make each
+# part as often as it is met on all ways
+_KEPT_ELEMENTS = 1 << 16
+_FEW_TERMS = 16
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Values:
@@ -76,14 +81,17 @@ def _weight(
     index: GraphIndex, plan: Plan, values: Values, main: Node | None, ledger: Ledger
 ) -> str:
     linear, laid = plan.linear, as_held(plan.linear, values.weight)
+    promised, shape = projected(laid), laid.shape
+    kept = laid if laid.size <= _KEPT_ELEMENTS or linear.terms > _FEW_TERMS else None
+    del laid
 
     def load() -> Array:
-        return as_held(linear, linear.kernel())
+        return as_held(linear, linear.kernel()) if kept is None else kept
 
-    constant = Constant(values.elem_type, laid.shape, load, reads=_reads(index, plan))
+    constant = Constant(values.elem_type, shape, load, reads=_reads(index, plan))
     old = main.inputs[1] if main is not None else ""
     name = _named(index, plan, constant, old, "weight")
-    ledger[name] = projected(laid)
+    ledger[name] = promised
     return name
 
 

@@ -20,6 +20,7 @@ from bnfold.merging.geometry import Axis, Geometry, Size, composed, stacked, sum
 from bnfold.ops64.windows import last
 
 Thunk = Callable[[], Array]
+MOST_TERMS = 256  # of one operator: sums of sums double them with each, and nothing gains by more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +37,7 @@ class Linear:
 
     `holds` are conditions on the values without which it is not exact; they are asked last. With a
     `frame` the operator is no map of its own: what it stands behind has to make that of zeros.
+    `terms` counts the operators that it is made of, those that are met twice as two.
     """
 
     geometry: Geometry
@@ -43,6 +45,7 @@ class Linear:
     bias: Thunk | None = None
     holds: tuple[Callable[[], bool], ...] = ()
     frame: Frame | None = None
+    terms: int = 1
 
     @property
     def is_exact(self) -> bool:
@@ -70,13 +73,17 @@ def scaled(by: float, x: Linear) -> Linear:
         return x
     bias = x.bias
     return Linear(
-        x.geometry, lambda: by * x.kernel(), None if bias is None else lambda: by * bias(), x.holds
+        x.geometry,
+        lambda: by * x.kernel(),
+        None if bias is None else lambda: by * bias(),
+        x.holds,
+        terms=x.terms,
     )
 
 
 def plus(a: Linear, b: Linear, sizes: Sequence[Size]) -> Linear | Reason:
     """a(x) + b(x)."""
-    geometry = summed(a.geometry, b.geometry, sizes)
+    geometry = _bounded(a, b, summed(a.geometry, b.geometry, sizes))
     if isinstance(geometry, Reason):
         return geometry
 
@@ -85,12 +92,14 @@ def plus(a: Linear, b: Linear, sizes: Sequence[Size]) -> Linear | Reason:
         total += embedded(b.kernel(), b.geometry, geometry)
         return total
 
-    return Linear(geometry, kernel, _both(a.bias, b.bias), a.holds + b.holds)
+    return Linear(
+        geometry, kernel, _both(a.bias, b.bias), a.holds + b.holds, terms=a.terms + b.terms
+    )
 
 
 def beside(a: Linear, b: Linear, sizes: Sequence[Size]) -> Linear | Reason:
     """a(x) and b(x) behind one another, as a Concat lays them."""
-    geometry = stacked(a.geometry, b.geometry, sizes)
+    geometry = _bounded(a, b, stacked(a.geometry, b.geometry, sizes))
     if isinstance(geometry, Reason):
         return geometry
 
@@ -101,28 +110,37 @@ def beside(a: Linear, b: Linear, sizes: Sequence[Size]) -> Linear | Reason:
         parts = ((one.bias, one.geometry.outputs) for one in (a, b))
         return np.concatenate([np.zeros(n) if made is None else made() for made, n in parts])
 
-    return Linear(geometry, kernel, bias if a.bias or b.bias else None, a.holds + b.holds)
+    added = bias if a.bias or b.bias else None
+    return Linear(geometry, kernel, added, a.holds + b.holds, terms=a.terms + b.terms)
 
 
 def after(outer: Linear, inner: Linear, sizes: Sequence[Size]) -> Linear | Reason:
     """outer(inner(x)); inner's bias must not meet outer's padding."""
-    geometry = composed(outer.geometry, inner.geometry, sizes)
+    geometry = _bounded(outer, inner, composed(outer.geometry, inner.geometry, sizes))
     if isinstance(geometry, Reason):
         return geometry
     if outer.frame is not None:
         return _inside(outer.frame, outer, inner, geometry)
     middle = [a.known_count(n) for a, n in zip(inner.geometry.axes, sizes, strict=True)]
-    holds = outer.holds + inner.holds
+    holds, terms = outer.holds + inner.holds, outer.terms + inner.terms
     inner_bias = inner.bias
     if inner_bias is None:
-        return Linear(geometry, lambda: _product(outer, inner, geometry), outer.bias, holds)
+        return Linear(
+            geometry, lambda: _product(outer, inner, geometry), outer.bias, holds, terms=terms
+        )
     carried = _Carried(outer, inner_bias, tuple(middle))
     return Linear(
         geometry,
         lambda: _product(outer, inner, geometry),
         _both(carried.total, outer.bias),
         (*holds, cache(carried.misses_padding)),  # asked of every sum that it is a part of
+        terms=terms,
     )
+
+
+def _bounded(a: Linear, b: Linear, geometry: Geometry | Reason) -> Geometry | Reason:
+    """The geometry of both joined, or why they are not."""
+    return geometry if a.terms + b.terms <= MOST_TERMS else Reason.WOULD_COST_MORE
 
 
 def _inside(frame: Frame, outer: Linear, inner: Linear, geometry: Geometry) -> Linear:
@@ -134,7 +152,11 @@ def _inside(frame: Frame, outer: Linear, inner: Linear, geometry: Geometry) -> L
         return bool((np.abs(made - frame.value) <= frame.blur).all())
 
     return Linear(
-        geometry, lambda: _product(outer, inner, geometry), bias, (*inner.holds, cache(agrees))
+        geometry,
+        lambda: _product(outer, inner, geometry),
+        bias,
+        (*inner.holds, cache(agrees)),
+        terms=outer.terms + inner.terms,
     )
 
 

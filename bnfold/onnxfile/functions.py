@@ -9,7 +9,7 @@ import onnx
 from bnfold.errors import ModelError
 from bnfold.show import show
 
-MOST_NODES = 2_000_000  # with every call written out; checkers and runtimes walk each of them
+MOST_NODES = 500_000  # with every call written out; checkers and runtimes walk each of them
 MOST_NESTED = 100  # functions within functions, and bodies within bodies
 
 Key = tuple[str, str, str]
@@ -36,14 +36,58 @@ def check_functions(model: onnx.ModelProto) -> None:
                 hint="rename it: runtimes differ in which of the two they run",
             )
         functions[key] = function
-    sizes: dict[Key, int] = {}
-    for key in functions:
-        _measure(key, functions, sizes)
+    whole = _written_out(model.graph, functions)
     _check_references(model.graph)
-    whole = sum(sizes.get(call, 1) for call in _calls(model.graph))
+    for body in (model.graph, *model.functions):
+        _check_given(body, functions)
     if whole > MOST_NODES:
         raise ModelError(
             f"its functions, called within each other, make {whole} nodes; {MOST_NODES} is the most"
+        )
+
+
+def written_out(model: onnx.ModelProto) -> int:
+    """The nodes of a model that `check_functions` lets through, with every call written out."""
+    functions = {
+        (_domain(f.domain), f.name, getattr(f, "overload", "")): f for f in model.functions
+    }
+    return _written_out(model.graph, functions)
+
+
+def _written_out(graph: onnx.GraphProto, functions: dict[Key, onnx.FunctionProto]) -> int:
+    sizes: dict[Key, int] = {}
+    for key in functions:
+        _measure(key, functions, sizes)
+    return sum(sizes.get(call, 1) for call in _calls(graph))
+
+
+def _check_given(body: Body, functions: dict[Key, onnx.FunctionProto]) -> None:
+    """What a call gives as an attribute is of the type that the function's nodes want."""
+    wanted: dict[Key, dict[str, int]] = {}
+    for node in _nodes(body):
+        key = _key(node)
+        if key in functions and node.attribute:
+            if key not in wanted:
+                wanted[key] = _wanted(functions[key])
+            for attribute in node.attribute:
+                _check_kind(attribute, wanted[key])
+    if isinstance(body, onnx.FunctionProto):
+        own = _wanted(body)
+        for attribute in body.attribute_proto:
+            _check_kind(attribute, own)
+
+
+def _wanted(function: onnx.FunctionProto) -> dict[str, int]:
+    """The types in which a function's nodes read its attributes."""
+    return {
+        a.ref_attr_name: a.type for n in _nodes(function) for a in n.attribute if a.ref_attr_name
+    }
+
+
+def _check_kind(attribute: onnx.AttributeProto, wanted: dict[str, int]) -> None:
+    if wanted.get(attribute.name, attribute.type) != attribute.type:
+        raise ModelError(
+            f"a function is given attribute '{show(attribute.name)}' of another type than it reads"
         )
 
 
@@ -79,8 +123,11 @@ def _measure(start: Key, functions: dict[Key, onnx.FunctionProto], sizes: dict[K
 
 def _calls(body: Body) -> Iterator[Key]:
     """What each node asks for."""
-    for node in _nodes(body):
-        yield _domain(node.domain), node.op_type, getattr(node, "overload", "")
+    return map(_key, _nodes(body))
+
+
+def _key(node: onnx.NodeProto) -> Key:
+    return _domain(node.domain), node.op_type, getattr(node, "overload", "")
 
 
 def _nodes(body: Body) -> Iterator[onnx.NodeProto]:

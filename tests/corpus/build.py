@@ -15,7 +15,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from tests.corpus import amounts, beside, bodies, fields, payloads, programs, wire
+from tests.corpus import amounts, beside, bodies, fields, payloads, programs, reckless, wire
 from tests.corpus.making import (
     SOUND,
     Maker,
@@ -168,7 +168,7 @@ MODELS: dict[str, Maker] = {
     ),
 }
 MODELS |= wire.MODELS | payloads.MODELS | programs.MODELS | beside.MODELS
-MODELS |= fields.MODELS | bodies.MODELS | amounts.LONG_TEXTS
+MODELS |= fields.MODELS | bodies.MODELS | amounts.LONG_TEXTS | reckless.MODELS
 PLACES: dict[str, Maker] = {
     "missing": lambda path: None,
     "folder": lambda path: path.mkdir(),

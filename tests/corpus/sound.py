@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper
 
-from tests.corpus import amounts, bodies, fields
+from tests.corpus import amounts, bodies, fields, reckless
 from tests.corpus.making import (
     SOUND,
     Maker,
@@ -98,7 +98,7 @@ SOUND_MODELS: dict[str, Maker] = {
     "external_dotted": external(location="./external_dotted.data"),
     "external_unknown_key": external(**{"__class__": "x", "checksum": "zz"}),
 }
-SOUND_MODELS |= fields.SOUND_MODELS | bodies.SOUND_MODELS | amounts.MANY
+SOUND_MODELS |= fields.SOUND_MODELS | bodies.SOUND_MODELS | amounts.MANY | reckless.SOUND_MODELS
 
 
 def _conv(name: str, value: object) -> Maker:

@@ -60,12 +60,26 @@ def test_refused(corpus: Path, command: str, name: str, capsys: pytest.CaptureFi
 def test_odd_and_sound(
     corpus: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = tmp_path / "out.onnx"
+    began, target = time.process_time(), tmp_path / "out.onnx"
     assert run(["fold", str(corpus / f"{name}.onnx"), "-o", str(target)]) == 0
     assert_plain("".join(capsys.readouterr()))
     onnxfile.read(target)
     assert run(["inspect", "--all", str(corpus / f"{name}.onnx")]) == 0
     assert_plain("".join(capsys.readouterr()))
+    assert time.process_time() - began < 60
+
+
+@pytest.mark.parametrize("name", ["diamonds_of_60", "function_given_a_number"])
+def test_merging(
+    corpus: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Operators that are met on very many ways are merged in bounded time, or stay."""
+    began, target = time.process_time(), tmp_path / "out.onnx"
+    words = ["fold", "--reparam", "--aggressive", str(corpus / f"{name}.onnx"), "-o", str(target)]
+    assert run(words) == 0
+    assert_plain("".join(capsys.readouterr()))
+    onnxfile.read(target)
+    assert time.process_time() - began < 60
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits on memory are Linux's")
