@@ -81,7 +81,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 def same_file(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
     """Do both paths lead to one file, by links of either kind?"""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # a NUL in a name
         return os.path.samefile(a, b)
     return os.path.realpath(a) == os.path.realpath(b)
 

@@ -12,6 +12,7 @@ import bnfold
 from bnfold import child
 from bnfold.errors import CheckFailed, UsageError
 from bnfold_cli.bench_options import Against, options
+from bnfold_cli.outputs import spare
 from bnfold_cli.session import Session, current
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def command(
     if not models:
         raise UsageError("there is no model to time", hint="bnfold bench A.onnx B.onnx")
     if report is not None:
-        bnfold.onnxfile.check_writable(report)
+        spare([report], filter(None, [against.baseline]), models)
     then = _baseline(against, how)
     if how["provider"] == "cpu":
         child.limit_memory()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 import bnfold
-from bnfold.errors import CheckFailed
+from bnfold.errors import CheckFailed, UsageError
 from bnfold.show import show
 from bnfold_cli.options import json_option
 from bnfold_cli.session import current
@@ -28,6 +30,8 @@ def command(folder: str, provider: str | None, runs: int, junit: str | None) -> 
 
     Example: bnfold check /srv/models/resnet50
     """
+    if junit is not None and _is_deployed(Path(junit), Path(folder)):
+        raise UsageError("the output is a file of the deployment", where=show(junit, 300))
     report = bnfold.check(folder, provider=provider, runs=runs)
     if junit is not None:
         bnfold.onnxfile.write_text(junit, bnfold.deployment.junit(report))
@@ -36,3 +40,9 @@ def command(folder: str, provider: str | None, runs: int, junit: str | None) -> 
     # plain text: rich takes longer to import than the check of a small model takes
     page = "\n".join(show(line, 500) for line in bnfold.deployment.lines(report))
     current().answer(report.to_dict(), page, failed)
+
+
+def _is_deployed(junit: Path, folder: Path) -> bool:
+    """Whether it stands in the folder and is no earlier answer."""
+    inside = folder.resolve() in junit.resolve().parents
+    return inside and junit.exists() and junit.suffix != ".xml"

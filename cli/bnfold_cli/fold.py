@@ -14,6 +14,7 @@ from bnfold.errors import CheckFailed, UsageError
 from bnfold.show import show
 from bnfold_cli.memory import collect_seldom, keep_freed
 from bnfold_cli.options import aggressive_option, json_option
+from bnfold_cli.outputs import spare
 from bnfold_cli.session import current
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ def run(model: str, options: bnfold.Options, request: Request) -> None:
 
 
 def _run(model: str, source: ModelFile, options: bnfold.Options, request: Request) -> None:
-    for path in (request.target, request.report, request.manifest):
-        if path is not None:
-            bnfold.onnxfile.check_writable(path)
-            _spare_data(path, source)
+    beside = [path for path in (request.report, request.manifest) if path is not None]
+    target = [] if request.target is None else [request.target]
+    spare([*target, *beside], (), data=source.data_files)
+    spare(beside, [model])
     result = bnfold.fold(source, options)
     failed = _shortfall(result.report, request.require)
     verdict = None
@@ -130,6 +131,8 @@ def _target(model: str, output: str | None, *, in_place: bool, dry_run: bool) ->
     if dry_run:
         return None
     source = Path(model)
+    if not source.name:  # / or nothing at all
+        raise UsageError("this is a folder, not a model file", where=show(source, 300))
     if in_place:
         return source
     stem = source.name.removesuffix(".onnx")
@@ -137,13 +140,6 @@ def _target(model: str, output: str | None, *, in_place: bool, dry_run: bool) ->
     if source.exists() and bnfold.onnxfile.same_file(source, target):
         raise UsageError("the output is the input", where=show(target, 300), hint="--in-place")
     return target
-
-
-def _spare_data(path: Path | str, source: ModelFile) -> None:
-    """The input's data files are input too."""
-    for data in source.data_files:
-        if bnfold.onnxfile.same_file(path, data):
-            raise UsageError("the output is a data file of the input", where=show(path, 300))
 
 
 def _shortfall(report: FoldReport, require: int | None) -> CheckFailed | None:

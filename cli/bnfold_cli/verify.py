@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import bnfold
-from bnfold.errors import CheckFailed, UsageError
+from bnfold.errors import CheckFailed
 from bnfold.show import show
 from bnfold_cli.options import json_option, running
+from bnfold_cli.outputs import spare
 from bnfold_cli.progress import rounds
 from bnfold_cli.session import current
 
@@ -75,7 +75,7 @@ def command(
     Example: bnfold verify resnet50.onnx resnet50.folded.onnx --batch 1,4
     """
     files = [file for file in (junit, report, asked["save_inputs"]) if file]
-    _spare(files, [original, candidate, asked["inputs"], manifest])
+    spare(files, filter(None, [asked["inputs"], manifest]), [original, candidate])
     if manifest:
         bnfold.onnxfile.check_manifest(bnfold.onnxfile.read(candidate).model, manifest)
     verdict = bnfold.verify(
@@ -89,15 +89,6 @@ def command(
     failed = None if verdict.ok else CheckFailed(verdict.sentence, where=candidate)
     data = {"original": original, "candidate": candidate, **verdict.to_dict(), "written": files}
     current().answer(data, lambda console: page(console, verdict, files), failed)
-
-
-def _spare(files: list[str], read: list[str | None]) -> None:
-    """What is written may be none of what is read, and has to be writable."""
-    for file in files:
-        for source in read:
-            if source and Path(source).exists() and bnfold.onnxfile.same_file(source, file):
-                raise UsageError("the output is an input", where=show(file, 300))
-        bnfold.onnxfile.check_writable(file)
 
 
 def _write(verdict: Verdict, junit: str | None, report: str | None) -> None:

@@ -61,6 +61,15 @@ def test_exit_codes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "x").exists()
 
 
+def test_check_writes_over_no_deployed_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / "model.onnx").read_bytes()
+    assert run(["check", str(folder), "--junit", str(folder / "model.onnx")]) == 2
+    assert "file of the deployment" in capsys.readouterr().err
+    assert (folder / "model.onnx").read_bytes() == before
+
+
 def test_check_imports_little(folder: Path) -> None:
     """It starts in what onnxruntime's import takes: no onnx, no console, no protobuf."""
     code = (
