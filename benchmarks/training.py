@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -122,7 +122,7 @@ def ours(setting: Setting) -> Callable[[int], None] | None:
     training = begin(config, prepared(setting), data.to(torch.device(setting.device)))
 
     def steps(count: int) -> None:
-        training.config = replace(config, steps=training.step + count)
+        training.steps = training.step + count
         fit(
             training,
             on_record=lambda _: None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,7 +86,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def memory_told(doing: str, batch: int) -> Iterator[None]:
+def memory_told(doing: Callable[[], str], batch: int) -> Iterator[None]:
     """Tell a GPU's lack of memory in one line.
 
     Raises:
@@ -96,6 +96,6 @@ def memory_told(doing: str, batch: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as cause:
         raise RunStopped(
-            f"CUDA out of memory {doing} with batch={batch}",
+            f"CUDA out of memory {doing()} with batch={batch}",
             hint="free the GPU and --resume, or begin anew with a smaller batch",
         ) from cause

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnfold.training.compiling import compiler_told
 from bnfold.training.config import TrainConfig
 from bnfold.training.dataset import Dataset, Images
 from bnfold.training.device import memory_told
@@ -53,7 +54,23 @@ def fit(
     Raises:
         RunStopped: the loss is not finite, or the device's memory does not suffice.
         UsageError: a BatchNorm gets one value per channel.
+        EnvironmentLacks: torch.compile fails.
     """
+    with (
+        memory_told(lambda: f"at step {training.step + 1}", training.config.batch),
+        compiler_told(training.config),
+    ):
+        _to_the_end(training, on_record, on_save, stopped, watch)
+
+
+def _to_the_end(
+    training: Training,
+    on_record: Callable[[StepMetrics], None],
+    on_save: Callable[[Training, float], None],
+    stopped: Callable[[], bool],
+    watch: Watch,
+) -> None:
+    """A step costs half a millisecond on a small network: what need not be in here is not."""
     config = training.config
     window = opened(training.device)
     training.training_mode()
@@ -80,13 +97,11 @@ def next_step(training: Training, window: Window) -> float:
     """Take the next step, at the rate that is answered.
 
     Raises:
-        RunStopped: the loss is not finite, or the device's memory does not suffice.
+        RunStopped: the loss is not finite.
         UsageError: a BatchNorm gets one value per channel.
     """
-    config = training.config
-    rate = learning_rate(config, training.step, training.steps, training.steps_per_epoch)
-    with memory_told(f"at step {training.step + 1}", config.batch):
-        one_step(training, rate, window)
+    rate = learning_rate(training.config, training.step, training.steps, training.steps_per_epoch)
+    one_step(training, rate, window)
     return rate
 
 

@@ -90,7 +90,7 @@ def train(
     start = time.perf_counter()
     config, device = validated(config), select(config.device)
     guards = (
-        threads(config.threads), memory_told("outside a step", config.batch),
+        threads(config.threads), memory_told(lambda: "outside a step", config.batch),
         numerics(config.precision, deterministic=config.deterministic),
     )  # fmt: skip
     with joined(device, config.timeout) as ranks, ExitStack() as held:

@@ -29,7 +29,7 @@ class Training:
     """Everything that a step changes, with what it needs; `step` counts finished steps.
 
     `forward` is the model as it is called (compiled, in `parallel`, or itself); `average` holds
-    the averaged weights by name, if there are any.
+    the averaged weights by name, if there are any; `steps` is the length of the run.
     """
 
     config: TrainConfig
@@ -43,22 +43,19 @@ class Training:
     best: float = -1.0
     ranks: Ranks = ALONE
     parallel: DistributedDataParallel | None = None
+    steps_per_epoch: int = field(init=False)
+    steps: int = field(init=False)
     _order: tuple[int, Tensor] = field(default_factory=lambda: (-1, torch.empty(0)))
+
+    def __post_init__(self) -> None:
+        """Whole batches; an epoch's remainder is left out, another one each epoch."""
+        self.steps_per_epoch = len(self.data.train) // self.config.batch
+        self.steps = self.config.steps or self.config.epochs * self.steps_per_epoch
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
         return self.data.train.labels.device
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches; the remainder is left out, another one each epoch."""
-        return len(self.data.train) // self.config.batch
-
-    @property
-    def steps(self) -> int:
-        """The length of the run."""
-        return self.config.steps or self.config.epochs * self.steps_per_epoch
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """Inputs and labels of the next step, this rank's; by index and not by iterating."""

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bnfold.errors import UsageError
-from bnfold.training.compiling import compiler_told
 from bnfold.training.device import layout_of
 from bnfold.training.finite import not_finite
 from bnfold.training.parallel import gradients_meet
@@ -32,7 +31,6 @@ def one_step(training: Training, rate: float, window: Window) -> None:
     Raises:
         RunStopped: the loss is not finite.
         UsageError: a BatchNorm gets one value per channel.
-        EnvironmentLacks: torch.compile fails.
     """
     start = time.perf_counter()
     inputs, labels = training.batch()
@@ -42,10 +40,9 @@ def one_step(training: Training, rate: float, window: Window) -> None:
     window.wait += time.perf_counter() - start
     for group in training.optimizer.param_groups:
         group["lr"] = rate
-    with compiler_told(training.config):
-        while not _updated(training, inputs, labels, window):
-            if training.scaler.get_scale() < SMALLEST_SCALE:
-                raise not_finite(training, inputs)
+    while not _updated(training, inputs, labels, window):
+        if training.scaler.get_scale() < SMALLEST_SCALE:
+            raise not_finite(training, inputs)
     if training.average:
         _average(training)
     training.step += 1
