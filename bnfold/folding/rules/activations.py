@@ -142,10 +142,12 @@ def _clip(node: Facts, m: Affine, moved: Callable[[Array], float]) -> Answers:
         return Blocked(Reason.NONLINEAR_NEIGHBOURS)
     if not m.invertible:
         return Blocked(Reason.NEGATIVE_SCALE)
-    bounds = [_bound(node, slot, name) for slot, name in _BOUNDS]
-    if any(isinstance(bound, Blocked) for bound in bounds):
+    low, high = (_bound(node, slot, name) for slot, name in _BOUNDS)
+    if isinstance(low, Blocked) or isinstance(high, Blocked):
         return Blocked(Reason.NONLINEAR_NEIGHBOURS)
-    new = [moved(b) if isinstance(b, np.ndarray) else None for b in bounds]
+    if low is not None and high is not None:
+        low = np.minimum(low, high)  # where they cross, all is the upper: exchanged, it would not
+    new = [None if bound is None else moved(bound) for bound in (low, high)]
     if not m.nonnegative:
         new.reverse()
     changes: dict[int, Change] = {}

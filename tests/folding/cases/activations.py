@@ -32,6 +32,11 @@ def clip(n: Net, x: str) -> str:
     return n.op("Clip", x, n.init(-0.5), n.init(1.5))
 
 
+def crossed_clip(n: Net, x: str) -> str:
+    """The lower bound lies above the upper one: then the upper is the result, whatever x is."""
+    return n.op("Clip", x, n.init(1.5), n.init(-0.5))
+
+
 def pulled(
     label: str, move: Build, *codes: str, norm: Any = None, free: bool = False, **how: Any
 ) -> Case:
@@ -86,6 +91,8 @@ ROWS: list[Case] = [
     pulled("PRelu-shift-STAYS", prelu(4, 1, 1), *EDGE, norm={"positive": True}),
     pulled("Clip-uniform", clip, norm=UNIFORM, free=True),
     pulled("Clip-uniform-negative", clip, norm=UNIFORM_NEGATIVE, free=True),
+    pulled("Clip-crossed-negative", crossed_clip, norm=UNIFORM_NEGATIVE),
+    pulled("Clip-crossed-10", op("Clip", min=1.5, max=-0.5), norm=UNIFORM_NEGATIVE, opset=10),
     pulled("Clip-STAYS", clip, *EDGE, "axis-mismatch", "operator-unknown"),
     *(pulled(f"{k}-STAYS", op(k), *EDGE, "operator-unknown") for k in NEVER),
     *(
@@ -103,6 +110,7 @@ ROWS: list[Case] = [
     pushed("PRelu", prelu(4, 1, 1), norm=PURE),
     pushed("Clip-uniform", clip, norm=UNIFORM, free=True),
     pushed("Clip-uniform-negative", clip, norm=UNIFORM_NEGATIVE, free=True),
+    pushed("Clip-crossed-negative", crossed_clip, norm=UNIFORM_NEGATIVE),
     *(pushed(f"{k}-STAYS", op(k), *EDGE, "operator-unknown") for k in NEVER),
     between("leading-BN-Relu-STAYS", plain, op("Relu"), *EDGE, "negative-scale", c=3),
     through_two("Relu-MaxPool-two-norms"),
