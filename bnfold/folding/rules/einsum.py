@@ -104,7 +104,7 @@ def push(node: Facts, m: Affine, k: int) -> Answers:
     else:
         return Blocked(Reason.AXIS_MISMATCH)
     if not m.is_scale_only:
-        shift = None if other.constant is None else _answer_to_shift(m, labels, k, other.constant)
+        shift = _answer_to_shift(node, m, labels, k)
         if shift is None:
             return Blocked(Reason.AXIS_MISMATCH)
         onward = Affine.of(onward.scale, shift)
@@ -114,15 +114,31 @@ def push(node: Facts, m: Affine, k: int) -> Answers:
     return (further, Absorbed(changes, bias=onward.shift)) if onward.is_shift_only else further
 
 
-def _answer_to_shift(m: Affine, labels: _Labels, k: int, constant: Constant) -> Array | None:
+def _answer_to_shift(node: Facts, m: Affine, labels: _Labels, k: int) -> Array | None:
     """What the node makes of the shift alone; of length 1 where that is constant."""
     mine, theirs = labels.operands[k], labels.operands[1 - k]
+    constant = node.input(1 - k).constant
+    shift = None if constant is None else _summed(m.shift, node.input(k), constant, labels, k)
+    if constant is None or shift is None:
+        return None
     lengths = dict(zip(theirs, constant.shape, strict=True))
-    shape = []
-    for label, own in zip(mine, m.shift.shape, strict=True):
-        summed_alone = label not in lengths and label not in labels.result
-        if summed_alone or own not in (1, lengths.get(label, own)):
-            return None
-        shape.append(lengths.get(label, own))
-    shift = np.broadcast_to(m.shift, shape)
+    wanted = [lengths.get(label, own) for label, own in zip(mine, shift.shape, strict=True)]
+    if any(own not in (1, length) for own, length in zip(shift.shape, wanted, strict=True)):
+        return None
+    shift = np.broadcast_to(shift, wanted)
     return np.asarray(np.einsum(f"{mine},{theirs}->{labels.result}", shift, constant.value()))
+
+
+def _summed(
+    shift: Array, operand: Operand, constant: Constant, labels: _Labels, k: int
+) -> Array | None:
+    """The shift summed over the labels that the operand alone has, or has to more than length 1."""
+    lengths = dict(zip(labels.operands[1 - k], constant.shape, strict=True))
+    for axis, label in enumerate(labels.operands[k]):
+        if label in labels.result or lengths.get(label, 1) != 1:
+            continue
+        extent = operand.dim(axis)
+        if not isinstance(extent, int):
+            return None
+        shift = shift.mean(axis, keepdims=True) * extent
+    return shift

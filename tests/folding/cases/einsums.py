@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tests.folding.cases.case import EDGE, Build, Case, case
+from tests.folding.moves import repeated
 from tests.net import Net
 
+UNIFORM = {"parameters": repeated(1, 3)}
 MATCH = ("axis-mismatch", "not-yet", "negative-scale", *EDGE)
 
 
@@ -71,9 +73,13 @@ ROWS: list[Case] = [
     pushed("to-conv", to_conv, shift=False),
     pushed("to-conv-shift-STAYS", to_conv, *MATCH),
     pushed("rank-2", einsum("bc,cd->bd", 3, 5), shape=(2, 3)),
+    pushed("stretched", einsum("bchw,cd->bdhw", 1, 5), **UNIFORM),
+    pushed("stretched-differs-STAYS", einsum("bchw,cd->bdhw", 1, 5), *MATCH),
+    pushed("stretched-space", einsum("bchw,cwd->bdh", 3, 1, 5)),
     pushed("summed-alone-STAYS", einsum("bchw,wv->bhv", 6, 5), *MATCH),
     pushed("summed-alone-pure-STAYS", einsum("bchw,wv->bhv", 6, 5), *MATCH, shift=False),
-    pushed("space-summed-shift-STAYS", einsum("bchw,cd->bdh", 3, 5), *MATCH),
+    pushed("space-summed-shift", einsum("bchw,cd->bdh", 3, 5)),
+    pushed("space-summed-open-STAYS", einsum("bchw,cd->bdh", 3, 5), *MATCH, shape=(2, 3, 6, "W")),
     pushed("space-summed-scale", einsum("bchw,cd->bdh", 3, 5), shift=False),
     pushed("twice-STAYS", einsum("bcc,cd->bd", 6, 5), *MATCH, c=6, shape=(2, 6, 6)),
 ]
