@@ -64,7 +64,7 @@ def _apply(x: Array, axis: int, matrix: Array) -> Array:
 
 
 class Resize(OpRun):
-    """All versions, without antialias and keep_aspect_ratio_policy."""
+    """All versions, without antialias."""
 
     op_domain = ""
 
@@ -79,6 +79,7 @@ class Resize(OpRun):
             roi, scales, sizes = None, inputs[0], None
             coordinate_transformation_mode, nearest_mode = "asymmetric", "floor"
         axes = [a % x.ndim for a in (range(x.ndim) if axes is None else axes)]
+        shape, one = x.shape, min if keep_aspect_ratio_policy == "not_larger" else max
         crop = coordinate_transformation_mode == "tf_crop_and_resize"
         outside = np.zeros(x.shape[:0], dtype=bool)
         for i, axis in enumerate(axes):
@@ -86,10 +87,13 @@ class Resize(OpRun):
             if sizes is not None and len(sizes):
                 m = int(sizes[i])
                 scale = m / n
+                if keep_aspect_ratio_policy != "stretch":
+                    scale = one(float(size) / shape[a] for a, size in zip(axes, sizes, strict=True))
+                    m = int(np.floor(n * scale + 0.5))
             else:
                 scale = float(scales[i])
                 m = int(np.floor(n * scale))
-            if m == n and not crop:
+            if m == n and scale == 1 and not crop:
                 continue
             box = (float(roi[i]), float(roi[i + len(axes)])) if crop else (0.0, 1.0)
             at = _positions(n, m, scale, coordinate_transformation_mode, box)

@@ -27,10 +27,17 @@ def pull_resize(node: Facts, m: Affine) -> Answers:
 
 def _along_kept_axes(node: Facts, m: Affine) -> Answers:
     for axis in m.axes:
-        if not _kept(node, axis) and _factor(node, axis) != 1:
-            known = isinstance(node.input(0).dim(axis), int) and _factor(node, axis) is not None
-            return Blocked(Reason.AXIS_MISMATCH if known else Reason.SHAPE_UNKNOWN)
+        factor = _factor(node, axis)
+        if factor == 1 or (factor is None and _kept(node, axis) and not _one_factor(node)):
+            continue
+        known = isinstance(node.input(0).dim(axis), int) and factor is not None
+        return Blocked(Reason.AXIS_MISMATCH if known else Reason.SHAPE_UNKNOWN)
     return Passes({0: m})
+
+
+def _one_factor(node: Facts) -> bool:
+    """Whether all axes have one factor: then even one whose extent is kept may be resampled."""
+    return str(node.attributes.get("keep_aspect_ratio_policy", "stretch")) != "stretch"
 
 
 def _factor(node: Facts, axis: int) -> float | None:

@@ -32,6 +32,17 @@ def resize(sizes: bool = False, **attrs: Any) -> Build:
     return build
 
 
+def resampled_channels(n: Net, x: str) -> str:
+    """As many channels as before, but the last two are copies of one."""
+    return n.op("Resize", x, "", n.init([1.0, 1.2, 2.0, 1.5]), mode="nearest")
+
+
+def one_aspect(*sizes: int, axes: list[int] | None = None) -> Build:
+    """0.9 of each axis: of 4 channels that is 3.6, so still 4."""
+    how = {"mode": "nearest", "keep_aspect_ratio_policy": "not_larger", "axes": axes}
+    return lambda n, x: n.op("Resize", x, "", "", n.ints(*sizes), **how)
+
+
 def resize10(n: Net, x: str) -> str:
     return n.op("Resize", x, n.init([1.0, 1.0, 2.0, 2.0]), mode="nearest")
 
@@ -141,6 +152,17 @@ ROWS: list[Case] = [
     pulled("Upsample-opset9", upsample9, opset=9),
     tf_crop("pull-Resize-tf-crop-inside", [0, 0, 0.1, 0.1, 1, 1, 0.8, 0.8]),
     resized_channels("pull-Resize-channels-STAYS"),
+    pulled("Resize-channels-kept-STAYS", resampled_channels, "axis-mismatch"),
+    pulled("Resize-channels-kept", resampled_channels, norm=UNIFORM),
+    pulled(
+        "Resize-aspect-STAYS",
+        one_aspect(1, 4, 9, 9),
+        "shape-unknown",
+        shape=(1, 3, 12, 12),
+        opset=18,
+    ),
+    pulled("Resize-aspect-of-space", one_aspect(9, 9, axes=[2, 3]), shape=(1, 3, 12, 12), opset=18),
+    pushed("Resize-channels-kept-STAYS", resampled_channels, "axis-mismatch"),
     pulled(
         "Resize-BN-Resize",
         lambda n, x: resize(mode="linear")(n, n.bn(resize(mode="nearest")(n, x), 4)),
