@@ -21,6 +21,9 @@ Shape = tuple[Dim, ...] | None
 # a larger one is a weight, of which inference needs only the type and the dims.
 STEERING_ELEMENTS = 256
 
+# onnx infers nothing behind these, which keep the type and shape of their first input
+_KEEPING = frozenset(("GroupNormalization",))
+
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
@@ -44,6 +47,8 @@ def infer(
         if len(node.output) == 1 and node.output[0] in settled:
             value = numpy_helper.from_array(settled[node.output[0]])
             node.CopyFrom(helper.make_node("Constant", [], node.output, value=value))
+        elif node.op_type in _KEEPING and node.domain in ("", "ai.onnx"):
+            node.CopyFrom(helper.make_node("Identity", node.input[:1], node.output))
     try:
         with child.native_call(), child.little_memory():
             graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph

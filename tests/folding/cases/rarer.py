@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.build import INT64, value
-from tests.folding.cases.case import ANY, Build, Case, between, either, plain
+from tests.folding.cases.case import ANY, Build, Case, between, case, either, plain
 from tests.net import Net
 
 PURE = {"positive": True, "shift": False}
@@ -28,6 +28,15 @@ def grouped(label: str) -> Case:
     y = net.op("GroupNormalization", y, net.weight(4), net.weight(4), num_groups=2)
     net.options["value_info"] = [value(y, (2, 4, 4, 4))]
     return either(net.out(value(net.bn(y, 4), (2, 4, 4, 4))), exact=True)
+
+
+def untyped(label: str) -> Case:
+    """As it is written: nothing states a type between the layer and the model's output."""
+    net = Net(label, 21)
+    y = net.op("Relu", net.conv(net.input(("N", 3, 6, 6)), 3, 4))
+    y = net.op("GroupNormalization", y, net.weight(4), net.weight(4), num_groups=2, stash_type=11)
+    y = net.op("Relu", net.bn(y, 4, out="normed"))
+    return case(net.out(value(y, ("N", 4, 4, 4))))
 
 
 def conv(n: Net, x: str) -> str:
@@ -101,6 +110,7 @@ ROWS: list[Case] = [
         exact=False,
     ),
     grouped("rarer-GroupNormalization"),
+    untyped("rarer-GroupNormalization-untyped"),
     rarer("LSTM-push", plain, lstm, shape=(5, 4, 2)),
     embeddings("rarer-Gather-table"),
     rarer("Einsum-pull", lambda n, x: n.op("Einsum", x, n.weight(3, 4), equation="bchw,cd->bdhw")),
