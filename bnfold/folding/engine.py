@@ -22,7 +22,7 @@ from bnfold.folding.settling import settle
 from bnfold.folding.spot import Spot, map_of, spots
 from bnfold.folding.walls import FAR, NEAR, Manner, Reach, Refusal, Walls, more_telling
 from bnfold.graph.index import GraphIndex, Node
-from bnfold.graph.write import write_back
+from bnfold.graph.write import sweep, write_back
 
 logger = logging.getLogger(__name__)
 Allowed = Callable[[Spot], bool]
@@ -90,16 +90,18 @@ def fold_graph(model: onnx.ModelProto, place: Place, allowed: Allowed) -> Found:
         waiting = _settled(state, [s for s in waiting if s.node.key in state.index.nodes])
     if place.options.aggressive:
         waiting = _pressed(state, waiting)
+    while state.folded and sweep(state.index, place.released):
+        here, gone = _parted(state, waiting)
+        waiting = _settled(state, here) + gone
     if state.folded or state.ledger or place.released:
         for spot in waiting:
             if spot.kind == "batchnorm" and spot.node.key in state.index.nodes:
                 settle(state.index, spot.node, state.ledger)
         write_back(state.index, place.released)
         certify(state.index, state.ledger)
-    gone = [spot for spot in waiting if spot.node.key not in state.index.nodes]
+    here, gone = _parted(state, waiting)
     state.folded.extend(Fold(s.label, s.kind, "removed") for s in gone if s.kind == "batchnorm")
-    waiting = [spot for spot in waiting if spot not in gone]
-    remaining = (_remaining(spot, state) for spot in waiting if spot.kind == "batchnorm")
+    remaining = (_remaining(spot, state) for spot in here if spot.kind == "batchnorm")
     return Found(tuple(state.folded), tuple(remaining), tuple(merged), swept.apart)
 
 
@@ -116,6 +118,12 @@ def _settled(state: _State, waiting: list[Spot]) -> list[Spot]:
         progress = len(left) < len(waiting)
         waiting = left + _biases_added(state.index, waiting)
     return waiting
+
+
+def _parted(state: _State, waiting: list[Spot]) -> tuple[list[Spot], list[Spot]]:
+    """Spots that are there still, and those that went with what nobody reads any more."""
+    here = [spot for spot in waiting if spot.node.key in state.index.nodes]
+    return here, [spot for spot in waiting if spot.node.key not in state.index.nodes]
 
 
 def _pressed(state: _State, waiting: list[Spot]) -> list[Spot]:

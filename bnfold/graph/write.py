@@ -23,6 +23,13 @@ def write_back(index: GraphIndex, released: frozenset[str] = frozenset()) -> Non
     _rename_value_infos(index)
 
 
+def sweep(index: GraphIndex, released: frozenset[str] = frozenset()) -> bool:
+    """Take out the nodes that the edits left unread; whether there were any."""
+    before = len(index.nodes)
+    _bury(index, index.read_before | released)
+    return len(index.nodes) < before
+
+
 def _bury(index: GraphIndex, read_before: frozenset[str]) -> set[str]:
     """Take out constant chains that nobody reads any more; return the initializers among them.
 

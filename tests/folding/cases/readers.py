@@ -189,6 +189,15 @@ def dead(label: str) -> Case:
     return either(net.out(net.op("Relu", y)))
 
 
+def dead_reader(label: str) -> Case:
+    """Two BatchNorms on one constant; what reads the first ends in a constant and is gone."""
+    net = Net(label)
+    y = net.op("Conv", net.init(net.random(2, 3, 6, 6)), net.weight(4, 3, 3, 3))
+    constant = net.op("Relu", net.bn(y, 4))
+    total = net.op("Add", net.conv(net.input((2, 3, 6, 6)), 3, 4), constant)
+    return case(net.out(net.bn(total, 4), net.bn(y, 4)))
+
+
 ROWS: list[Case] = [
     shared_weight("shared-weight-one-norm", both=False),
     shared_weight("shared-weight-two-norms", both=True),
@@ -214,4 +223,5 @@ ROWS: list[Case] = [
     foreign("foreign-Square-STAYS", "Square", "operator-unknown"),
     foreign_beside("foreign-beside"),
     dead("dead-norm"),
+    dead_reader("constant-of-two-norms"),
 ]
