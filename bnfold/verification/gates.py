@@ -112,6 +112,11 @@ class Float64Gate:
         if draws and all(np.isfinite(values).all() for values in pair):
             track.channels.depart(*pair)
 
+    def farthest(self) -> int:
+        """The input, from 0, on which the worst tensor departs furthest in its size."""
+        worst = self._tracks[int(np.argmax(self.ratios()))].departure
+        return int(np.argmax(worst.relative(worst.loudest) or [0.0]))
+
     def ratios(self) -> list[float]:
         """Departure over jitter, per watched tensor."""
         found = []

@@ -48,6 +48,16 @@ def judged(evidence: Evidence, runs: Sequence[str], provider: str) -> Verdict:
     )
 
 
+def doubtful(evidence: Evidence, runs: Sequence[str], provider: str) -> bool:
+    """Whether it would be accused by quotients that a few more draws may yet change."""
+    gates = gates_of(evidence, runs, provider)
+    failed = [gate for gate in gates if gate.decides and gate.ok is False]
+    return bool(failed) and all(
+        gate.name.startswith(("float64", "runtime")) and (gate.value or 0.0) < CARELESS
+        for gate in failed
+    )
+
+
 def gates_of(evidence: Evidence, runs: Sequence[str], provider: str) -> list[Gate]:
     """All gates in order, cheapest first; a tolerance of the caller's own decides alone."""
     if evidence.reference == "tolerance":

@@ -13,8 +13,9 @@ from bnfold.show import show
 from bnfold.verification.branches import Untaken
 from bnfold.verification.cases import Array, Case, Misfit
 from bnfold.verification.evidence import Evidence, Runs, opened
-from bnfold.verification.judgement import judged
+from bnfold.verification.judgement import doubtful, judged
 from bnfold.verification.measures import finite
+from bnfold.verification.neighbours import neighbours
 from bnfold.verification.refold import reference_of
 from bnfold.verification.runtime import PROVIDERS, Level, Runtime
 from bnfold.verification.subject import Subject
@@ -69,6 +70,9 @@ class Trial:
         draws = draws_of(self.cases)
         for case, runs, drawn in zip(self.cases, self._runs(keys), draws, strict=True):
             self._pass(case, runs, evidence, truth, drawn)
+        sure = evidence.reference == "tolerance"
+        if not sure and doubtful(evidence, tuple(keys), self.runtime.provider):
+            self._ask_again(keys, evidence, truth, max(drawn.stop for drawn in draws))
         self.told(len(self.cases), len(self.cases), "done")
         if evidence.reference == "tolerance" and not evidence.tolerance.gate().ok:
             self._answers_alike(keys["original none"])
@@ -114,6 +118,17 @@ class Trial:
             evidence.without_truth(f"nothing computes {show(cause)} in float64")
         except EvaluationError as cause:  # ONNX Runtime takes it: the fault is not the input's
             evidence.without_truth(show(cause, 300))
+
+    def _ask_again(
+        self, keys: Mapping[str, str], evidence: Evidence, truth: Truth, draw: int
+    ) -> None:
+        """Before it is accused: the neighbours of the input on which it departs furthest."""
+        farthest = self.cases[evidence.float64.farthest()]
+        evidence.notes.append(f"asked again around '{show(farthest.name)}', where it departs most")
+        for k, case in enumerate(neighbours(farthest, self.seed)):
+            self.told(len(self.cases), len(self.cases), case.name)
+            runs = {run: self._run(run, key, case) for run, key in keys.items()}
+            self._pass(case, runs, evidence, truth, range(draw + k, draw + k + 1))
 
     def _branches(self, evidence: Evidence, truth: Truth) -> None:
         """What no input took, unless a certificate holds it all."""
