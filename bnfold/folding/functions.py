@@ -35,8 +35,8 @@ def fold_inlined(model: onnx.ModelProto, fold: Folding, why: dict[str, Remaining
     What was found of the BatchNorms in functions that stay is entered in `why`.
     """
     chosen = _holders(model)
-    if chosen and written_out(model) > MOST_INLINED:
-        logger.warning("functions are not inlined: they would make %d nodes", written_out(model))
+    if chosen and (nodes := written_out(model)) > MOST_INLINED:
+        logger.warning("functions are not inlined: they would make %d nodes", nodes)
         return None
     while chosen:
         trial = onnx.ModelProto()

@@ -1,8 +1,8 @@
 """Inputs within a rounding of one: where a single value decides, one of them says too little.
 
 A gate's sigmoid that happens to stand near zero among thousands that do not carries a whole
-tensor's error. What rounding does there is then one draw, and the quotient of two such draws
-exceeds 8 in one of a dozen correct folds. Over a dozen draws of both it does not.
+tensor's error. What rounding does there is then one draw, and the quotient of two normal draws of
+one size exceeds 8 once in a dozen times. That of their root mean squares over a dozen does not.
 """
 
 from __future__ import annotations
